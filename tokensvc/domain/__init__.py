@@ -1,0 +1,1 @@
+"""The rules, in plain Python: this floor imports nothing but itself."""

@@ -1,0 +1,87 @@
+"""The audit record: one per request, opened first and closed last."""
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tokensvc.domain.errors import CallerError, TokenServiceError
+from tokensvc.domain.model import AuthToken, Session, TokenHeader
+
+
+@dataclass(frozen=True, slots=True)
+class VendorCall:
+    """One call to CometChat: which operation, how it ended, and how long it took."""
+
+    operation: str
+    outcome: str
+    duration_s: float
+
+
+@dataclass(slots=True)
+class RequestRecord:
+    """What is known of one request; `facts` is what its log line says.
+
+    Holds no secret: tokens enter by their fingerprint, URLs not at all.
+    """
+
+    request_id: str
+    started_at: float
+    """UNIX seconds."""
+    method: str
+    route: str | None = None
+    client_address: str | None = None
+    user_agent: str | None = None
+    issuer: str | None = None
+    uid: str | None = None
+    alg: str | None = None
+    kid: str | None = None
+    jti: str | None = None
+    dropped_claims: tuple[str, ...] = ()
+    token_fingerprint: str | None = None
+    user_created: bool | None = None
+    vendor_calls: list[VendorCall] = field(default_factory=list)
+    outcome: str = "ok"
+    reason: str | None = None
+    status: int = 0
+    verify_s: float | None = None
+    duration_s: float = 0.0
+
+    @property
+    def vendor_s(self) -> float:
+        """Seconds spent waiting for CometChat."""
+        return sum(call.duration_s for call in self.vendor_calls)
+
+    def name_caller(self, session: Session) -> None:
+        """Write down who is calling, now that it is proven."""
+        self.issuer = session.issuer
+        self.uid = session.user.uid
+        self.jti = session.token_id
+        self.dropped_claims = session.dropped_claims
+        self._note_header(session.header)
+
+    def name_failure(self, error: TokenServiceError) -> None:
+        """Write down why there is no good answer."""
+        self.outcome = error.code
+        self.reason = error.reason or None
+        if isinstance(error, CallerError) and error.unverified_header:
+            self.issuer = error.issuer
+            self._note_header(error.unverified_header)
+
+    def _note_header(self, header: TokenHeader) -> None:
+        self.alg, self.kid = header.alg, header.kid
+
+
+Observer = Callable[[RequestRecord], None]
+"""Reads a closed record. One that raises does not break the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprinter:
+    """Gives auth tokens the only name they have in logs: 16 hex digits of an HMAC."""
+
+    log_key: bytes = field(repr=False)
+
+    def of(self, token: AuthToken) -> str:
+        """Return the fingerprint of *token*; without the key it cannot be guessed."""
+        return hmac.digest(self.log_key, token.value.encode(), hashlib.sha256).hex()[:16]
