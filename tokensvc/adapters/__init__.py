@@ -1,0 +1,1 @@
+"""The edges: one file per outside system, and nothing else speaks its language."""

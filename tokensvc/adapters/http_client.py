@@ -1,0 +1,168 @@
+"""One outside HTTP API over requests: pooled, bounded, and never clever."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError as TransportError
+
+from tokensvc import __version__
+
+MAX_ANSWER_BYTES: Final = 256 * 1024
+MAX_RETRY_AFTER_S: Final = 3600.0
+_CHUNK_BYTES: Final = 64 * 1024
+_RESET_HEADERS: Final = ("X-Rate-Limit-Reset", "X-RateLimit-Reset")
+"""The vendor's pages name both; which one is live is unverified."""
+
+
+class HTTPFailureError(Exception):
+    """There is no whole answer; *reason* is a fixed word."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPAnswer:
+    """A whole answer, whatever its status."""
+
+    status: int
+    body: bytes = field(repr=False)
+    is_json: bool
+    retry_after_s: float | None = None
+    """When the sender says to come back, if it says so: more than 0, at most an hour."""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the sender says that the request was done."""
+        return self.status // 100 == 2  # noqa: PLR2004 (the class of a status is its first digit)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long an exchange may take: to connect, between two reads, and in all."""
+
+    connect_s: float = 1.0
+    read_s: float = 2.0
+    total_s: float = 5.0
+
+
+class HTTPClient:
+    """Sends JSON to one base URL and reads bounded answers.
+
+    Follows no redirect, reads no proxy or netrc from the environment (both would
+    carry the key to another host), and retries nothing by itself.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        pool_size: int,
+        timeouts: Timeouts | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._pool_size = pool_size
+        self._timeouts = timeouts or Timeouts()
+        self._now = now
+        self._session: tuple[int, requests.Session] | None = None
+
+    def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> HTTPAnswer:
+        """Return the answer to one request, or raise `HTTPFailureError`.
+
+        *path* is appended to the base URL as it is: what a stranger chose must
+        not get into it before it is proven to be harmless.
+        """
+        deadline = time.monotonic() + self._timeouts.total_s
+        try:
+            with self._session_of_process().request(
+                method,
+                self._base_url + path,
+                data=body,
+                headers=headers,
+                timeout=(self._timeouts.connect_s, self._timeouts.read_s),
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return self._whole(response, deadline)
+        except requests.Timeout:
+            raise HTTPFailureError("timeout") from None
+        except (requests.RequestException, TransportError, OSError):
+            # Their texts quote URLs and addresses.
+            raise HTTPFailureError("connection_failed") from None
+
+    def _session_of_process(self) -> requests.Session:
+        """Return this process's Session: sockets must not be shared across a fork."""
+        pid = os.getpid()
+        if self._session is None or self._session[0] != pid:
+            self._session = (pid, _new_session(self._base_url, self._pool_size))
+        return self._session[1]
+
+    def _whole(self, response: requests.Response, deadline: float) -> HTTPAnswer:
+        body = bytearray()
+        while chunk := response.raw.read1(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise HTTPFailureError("answer_too_large")
+            if time.monotonic() > deadline:
+                raise HTTPFailureError("timeout")
+        media_type = response.headers.get("Content-Type", "").partition(";")[0]
+        return HTTPAnswer(
+            status=response.status_code,
+            body=bytes(body),
+            is_json=media_type.strip().lower() == "application/json",
+            retry_after_s=retry_after_s(response.headers, self._now()),
+        )
+
+
+def _new_session(base_url: str, pool_size: int) -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    # A cookie that came with one user's answer must not travel with another's call.
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers = requests.structures.CaseInsensitiveDict(
+        {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "User-Agent": f"tokensvc/{__version__}",
+        }
+    )
+    session.mount(base_url, HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0))
+    return session
+
+
+def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Return how long to wait (RFC 9110, section 10.2.3), or None where nothing sane is said.
+
+    Reads Retry-After as seconds or as a date, then the time stamps of the rate
+    limit headers.
+    """
+    candidates = [_delay(headers.get("Retry-After", ""), now)]
+    candidates += [_until(headers.get(name, ""), now) for name in _RESET_HEADERS]
+    return next((min(delay, MAX_RETRY_AFTER_S) for delay in candidates if delay), None)
+
+
+def _delay(text: str, now: float) -> float | None:
+    if text.isascii() and text.isdigit():
+        return _positive(float(text[:9]))
+    try:
+        return _positive(parsedate_to_datetime(text).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _until(text: str, now: float) -> float | None:
+    return _positive(float(text[:12]) - now) if text.isascii() and text.isdigit() else None
+
+
+def _positive(delay: float) -> float | None:
+    return delay if delay > 0 else None
