@@ -1,0 +1,34 @@
+"""What the machinery around the service asks: is it alive, ready, and which version."""
+
+from flask import Blueprint
+from flask.typing import ResponseReturnValue
+
+from tokensvc import __version__
+
+FRESH = {"Cache-Control": "no-store"}
+
+
+def operations_blueprint() -> Blueprint:
+    """Return the probes. They need no session and are never limited."""
+    operations = Blueprint("operations", __name__)
+
+    @operations.get("/livez")
+    def livez() -> ResponseReturnValue:
+        """Say that the process answers; if it does not, restart it."""
+        return {"status": "ok"}, 200, FRESH
+
+    @operations.get("/readyz")
+    def readyz() -> ResponseReturnValue:
+        """Say that requests may come: settings and keys are loaded.
+
+        CometChat is not asked: a vendor that is down is answered with 503 to the
+        logins, and taking every instance out of service would not mend it.
+        """
+        return {"status": "ok"}, 200, FRESH
+
+    @operations.get("/version")
+    def version() -> ResponseReturnValue:
+        """Say which release is running."""
+        return {"name": "tokensvc", "version": __version__}, 200, FRESH
+
+    return operations

@@ -1,0 +1,115 @@
+"""Errors become application/problem+json (RFC 9457), here only."""
+
+import math
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from flask import Flask, Response, json
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from tokensvc.domain.errors import (
+    BodyTooLargeError,
+    DirectoryMisconfiguredError,
+    DirectoryUnavailableError,
+    MediaTypeError,
+    MethodNotAllowedError,
+    RateLimitedError,
+    RequestError,
+    RouteNotFoundError,
+    SessionError,
+    TokenServiceError,
+    UidNotAllowedError,
+    UserDeactivatedError,
+    UserQuotaReachedError,
+)
+from tokensvc.web.record import current_record
+
+STATUSES: Final[Mapping[type[TokenServiceError], int]] = {
+    RequestError: 400,
+    SessionError: 401,
+    UserDeactivatedError: 403,
+    RouteNotFoundError: 404,
+    MethodNotAllowedError: 405,
+    BodyTooLargeError: 413,
+    MediaTypeError: 415,
+    UidNotAllowedError: 422,
+    RateLimitedError: 429,
+    TokenServiceError: 500,
+    DirectoryMisconfiguredError: 502,
+    DirectoryUnavailableError: 503,
+    UserQuotaReachedError: 503,
+}
+"""Every error that a caller can meet; an error that is not here answers as its parent does."""
+
+_OF_WERKZEUG: Final[Mapping[int, type[RequestError]]] = {
+    404: RouteNotFoundError,
+    405: MethodNotAllowedError,
+    413: BodyTooLargeError,
+    415: MediaTypeError,
+}
+
+_PACKAGE: Final = Path(__file__).parents[1]
+
+
+def answer_with_problems(app: Flask) -> None:
+    """Make every error of *app* a problem document, a crash included."""
+
+    @app.errorhandler(TokenServiceError)
+    def known(error: TokenServiceError) -> ResponseReturnValue:
+        return problem(error)
+
+    @app.errorhandler(HTTPException)
+    def of_the_framework(error: HTTPException) -> ResponseReturnValue:
+        kind = _OF_WERKZEUG.get(error.code or 0, RequestError)
+        answer = problem(kind(f"http_{error.code}"))
+        # Allow (405) is the framework's to know; its body is not wanted.
+        kept = {name: value for name, value in error.get_headers() if name == "Allow"}
+        answer.headers.update(kept)
+        return answer
+
+    @app.errorhandler(Exception)
+    def crash(error: Exception) -> ResponseReturnValue:
+        return problem(TokenServiceError(_where(error)))
+
+
+def problem(error: TokenServiceError) -> Response:
+    """Return the one answer to *error*, and write it into the record."""
+    record = current_record()
+    record.name_failure(error)
+    status = status_of(type(error))
+    body: dict[str, object] = {
+        "type": f"urn:tokensvc:problem:{error.code}",
+        "title": error.title,
+        "status": status,
+        "code": error.code,
+        "action": error.action,
+        "requestId": record.request_id,
+    }
+    answer = Response(status=status, mimetype="application/problem+json")
+    if error.retry_after_s is not None:
+        retry_after = max(1, math.ceil(error.retry_after_s))
+        body["retryAfter"] = retry_after
+        answer.headers["Retry-After"] = str(retry_after)
+    if isinstance(error, SessionError):
+        answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    answer.headers["Cache-Control"] = "no-store"
+    answer.data = json.dumps(body)
+    return answer
+
+
+def status_of(kind: type[TokenServiceError]) -> int:
+    """Return the status of *kind*, or of the nearest of its parents."""
+    return next(STATUSES[parent] for parent in kind.__mro__ if parent in STATUSES)
+
+
+def _where(error: Exception) -> str:
+    """Return the kind of a crash and its place in our code: no text, no values."""
+    ours = [
+        f"{Path(frame.filename).relative_to(_PACKAGE)}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if Path(frame.filename).is_relative_to(_PACKAGE)
+    ]
+    return f"{type(error).__name__} at {ours[-1] if ours else 'unknown'}"

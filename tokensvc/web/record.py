@@ -1,0 +1,100 @@
+"""Opens a record for each request, closes it, and shows it to the observers."""
+
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Flask, Response, g, has_request_context, request
+
+from tokensvc.domain.audit import Observer, RequestRecord, VendorCall
+from tokensvc.web.client_address import Network, client_address
+
+_LOG: Final = logging.getLogger("tokensvc")
+
+MAX_USER_AGENT_CHARS: Final = 200
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Room for a UUID, a ULID or a trace id; a JWT does not fit in, because of its dots."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """How requests are recorded: who reads the records, and what is believed of a proxy."""
+
+    observers: Sequence[Observer] = ()
+    trusted_proxies: Sequence[Network] = ()
+    server_timing: bool = False
+    now: Callable[[], float] = time.time
+
+
+def keep_records(app: Flask, recording: Recording) -> None:
+    """Give each request to *app* one record, opened before anything else happens."""
+
+    @app.before_request
+    def open_record() -> None:
+        g.started = time.perf_counter()
+        g.record = RequestRecord(
+            request_id=_request_id(),
+            started_at=recording.now(),
+            method=request.method[:16],
+            route=request.url_rule.rule if request.url_rule else None,
+            client_address=client_address(
+                request.remote_addr,
+                request.headers.get("X-Forwarded-For", ""),
+                trusted_proxies=recording.trusted_proxies,
+            ),
+            user_agent=request.headers.get("User-Agent", "")[:MAX_USER_AGENT_CHARS] or None,
+        )
+
+    @app.after_request
+    def close_record(response: Response) -> Response:
+        record = current_record()
+        record.status = response.status_code
+        record.duration_s = time.perf_counter() - g.started
+        response.headers["X-Request-Id"] = record.request_id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if recording.server_timing:
+            response.headers["Server-Timing"] = _server_timing(record)
+        for observe in recording.observers:
+            _show(record, observe)
+        return response
+
+
+def current_record() -> RequestRecord:
+    """Return the record of the request that is being answered."""
+    record: RequestRecord = g.record
+    return record
+
+
+def note_vendor_call(call: VendorCall) -> None:
+    """Add *call* to the current record; outside of a request there is none."""
+    if has_request_context():
+        current_record().vendor_calls.append(call)
+
+
+def _request_id() -> str:
+    proposed = request.headers.get("X-Request-Id", "")
+    return proposed if _SANE_ID.fullmatch(proposed) else uuid.uuid4().hex
+
+
+def _show(record: RequestRecord, observe: Observer) -> None:
+    """Let one observer read *record*: a log that cannot be written must not cost a login."""
+    try:
+        observe(record)
+    except Exception as error:  # noqa: BLE001 (whatever went wrong in it, the answer is ready)
+        _LOG.error("observer_failed: %s", type(error).__name__)
+
+
+def _server_timing(record: RequestRecord) -> str:
+    """Return how long each step took (W3C Server Timing), for the demo page."""
+    steps = [(call.operation, call.outcome, call.duration_s) for call in record.vendor_calls]
+    if record.verify_s is not None:
+        steps.insert(0, ("verify", "ok", record.verify_s))
+    steps.append(("total", record.outcome, record.duration_s))
+    return ", ".join(
+        f'{name};dur={duration_s * 1000:.3f};desc="{outcome}"'
+        for name, outcome, duration_s in steps
+    )

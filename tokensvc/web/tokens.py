@@ -1,0 +1,84 @@
+"""The login: a session token comes in, a CometChat auth token goes out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from flask import Blueprint, request
+from flask.typing import ResponseReturnValue
+from flask_limiter import Limiter
+
+from tokensvc.domain.audit import Fingerprinter
+from tokensvc.domain.errors import MediaTypeError, RequestError
+from tokensvc.domain.issuing import TokenIssuer
+from tokensvc.domain.model import Session
+from tokensvc.domain.ports import SessionVerifier
+from tokensvc.domain.strict_json import JSONError, parse_json
+from tokensvc.web.guard import caller, signed_in
+from tokensvc.web.record import current_record
+
+MAX_BODY_BYTES: Final = 1024
+NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatApp:
+    """Where a client logs in with its token: the app's id and its region."""
+
+    app_id: str
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRoom:
+    """What the login is made of."""
+
+    verifier: SessionVerifier
+    issuer: TokenIssuer
+    fingerprinter: Fingerprinter
+    chat_app: ChatApp
+    now: Callable[[], float]
+
+
+def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blueprint:
+    """Return the routes that issue tokens."""
+    tokens = Blueprint("tokens", __name__, url_prefix="/v1")
+
+    @tokens.post("/auth-tokens")
+    @signed_in(room.verifier)
+    @limiter.limit(per_user, key_func=caller)
+    def create_auth_token(session: Session) -> ResponseReturnValue:
+        """Issue a fresh CometChat auth token to the signed-in user."""
+        _demand_empty_body()
+        issued = room.issuer.issue(session)
+        record = current_record()
+        record.token_fingerprint = room.fingerprinter.of(issued.token)
+        record.user_created = issued.user_created
+        body = {
+            "uid": issued.token.uid,
+            "authToken": issued.token.value,
+            "appId": room.chat_app.app_id,
+            "region": room.chat_app.region,
+            "issuedAt": int(room.now()),
+            "expiresAt": None,
+            "refreshAfter": None,
+            "userCreated": issued.user_created,
+        }
+        return body, 201, NO_STORE
+
+    return tokens
+
+
+def _demand_empty_body() -> None:
+    """Refuse any wish in the body: who is logged in is for the session token alone to say."""
+    body = request.get_data(cache=False)
+    if not body:
+        return
+    if request.mimetype != "application/json":
+        raise MediaTypeError("body_not_json")
+    try:
+        if parse_json(body) == {}:
+            return
+    except JSONError:
+        raise RequestError("body_malformed") from None
+    raise RequestError("body_not_empty")
