@@ -1,0 +1,69 @@
+"""The HTTP door: a Flask app around the services."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Final, TextIO
+
+from flask import Flask
+from flask_cors import CORS
+
+from tokensvc.services import assemble
+from tokensvc.settings import Settings
+from tokensvc.settings_loading import load_settings
+from tokensvc.web.guard import tell_limits
+from tokensvc.web.operations import operations_blueprint
+from tokensvc.web.problems import answer_with_problems
+from tokensvc.web.record import keep_records
+from tokensvc.web.tokens import MAX_BODY_BYTES, tokens_blueprint
+
+EXPOSED_HEADERS: Final = [
+    "RateLimit",
+    "RateLimit-Policy",
+    "Retry-After",
+    "Server-Timing",
+    "X-Request-Id",
+]
+PREFLIGHT_MAX_AGE_S: Final = 7200
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    now: Callable[[], float] = time.time,
+    log_stream: TextIO | None = None,
+) -> Flask:
+    """Return the WSGI application; without *settings* it reads them from the environment.
+
+    *now* is the clock in UNIX seconds, *log_stream* (else stdout) takes the audit
+    lines. Raises `ConfigurationError` if the settings cannot be used.
+    """
+    settings = settings or load_settings(os.environ)
+    services = assemble(settings, now=now, log_stream=log_stream)
+    app = Flask("tokensvc", static_folder=None)
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # (the default provider has it)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    keep_records(app, services.recording)
+    answer_with_problems(app)
+    services.limiter.init_app(app)
+    tell_limits(app, services.limiter)
+    _allow_origins(app, settings.http.allowed_origins)
+    per_user = settings.limits.per_user
+    app.register_blueprint(tokens_blueprint(services.tokens, services.limiter, per_user=per_user))
+    app.register_blueprint(operations_blueprint())
+    return app
+
+
+def _allow_origins(app: Flask, origins: list[str]) -> None:
+    """Let the pages of *origins* call; a preflight meets neither the guard nor the limits."""
+    if origins:
+        CORS(
+            app,
+            origins=origins,
+            methods=["POST"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+            expose_headers=EXPOSED_HEADERS,
+            max_age=PREFLIGHT_MAX_AGE_S,
+            supports_credentials=False,
+            vary_header=True,
+        )
