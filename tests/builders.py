@@ -4,15 +4,19 @@ import io
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jwt
 from flask import Flask
 from flask.testing import FlaskClient
 
-from tokensvc.app import create_app
+from tokensvc.app import app_around, create_app
+from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import ChatUser, Profile, Session, Uid
+from tokensvc.domain.ports import ChatDirectory
 from tokensvc.domain.uids import parse_uid
+from tokensvc.services import assemble
 from tokensvc.settings import Settings
 from tokensvc.settings_loading import load_settings
 
@@ -102,6 +106,16 @@ class Service:
     def records(self) -> list[dict[str, Any]]:
         """Return the audit lines so far."""
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
+
+
+def a_service_with(directory: ChatDirectory, **overrides: Any) -> Service:
+    """Return the service on *directory* in CometChat's stead."""
+    log = io.StringIO()
+    chosen = settings(**{"limits": {"per_user": "100000 per minute"}, **overrides})
+    services = assemble(chosen, log_stream=log)
+    issuer = TokenIssuer(directory, services.tokens.issuer.provisioning)
+    services = replace(services, tokens=replace(services.tokens, issuer=issuer))
+    return Service(app_around(services, chosen), log)
 
 
 def a_service(overrides: Mapping[str, Any] | None = None, **parts: Any) -> Service:

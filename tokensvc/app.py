@@ -8,7 +8,7 @@ from typing import Final, TextIO
 from flask import Flask
 from flask_cors import CORS
 
-from tokensvc.services import assemble
+from tokensvc.services import Services, assemble
 from tokensvc.settings import Settings
 from tokensvc.settings_loading import load_settings
 from tokensvc.web.guard import tell_limits
@@ -39,7 +39,11 @@ def create_app(
     lines. Raises `ConfigurationError` if the settings cannot be used.
     """
     settings = settings or load_settings(os.environ)
-    services = assemble(settings, now=now, log_stream=log_stream)
+    return app_around(assemble(settings, now=now, log_stream=log_stream), settings)
+
+
+def app_around(services: Services, settings: Settings) -> Flask:
+    """Return the Flask app whose routes open on *services*."""
     app = Flask("tokensvc", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # (the default provider has it)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES

@@ -16,6 +16,7 @@ from tokensvc.settings import Settings, is_loopback, prefix_faults
 
 PREFIX: Final = "TOKENSVC_"
 CONFIG_NAME: Final = "TOKENSVC_CONFIG"
+SECRETS: Final = ("api_key", "storage_url", "log_key")
 MAX_SECRET_FILE_BYTES: Final = 64 * 1024
 MAX_CONFIG_FILE_BYTES: Final = 1024 * 1024
 _OF_KUBERNETES: Final = re.compile(r"TOKENSVC_(SERVICE_HOST|SERVICE_PORT.*|PORT(_\d+_.*)?)")
@@ -87,6 +88,11 @@ def _merged(
 
 
 def _overlay(below: MutableMapping[str, Any], above: Mapping[str, Any]) -> None:
+    """Lay *above* over *below*; a secret in a file takes the place of one by value, and back."""
+    for name in SECRETS:
+        for given, displaced in ((name, f"{name}_file"), (f"{name}_file", name)):
+            if given in above and displaced not in above:
+                below.pop(displaced, None)
     for name, value in above.items():
         if isinstance(value, Mapping) and isinstance(below.get(name), Mapping):
             below[name] = dict(below[name])

@@ -31,7 +31,8 @@ class AuditLog:
             structlog.PrintLogger(stream),
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-                structlog.processors.JSONRenderer(sort_keys=False),
+                _time_first,
+                structlog.processors.JSONRenderer(),
                 self._mask,
             ],
             wrapper_class=structlog.BoundLogger,
@@ -44,6 +45,11 @@ class AuditLog:
 
     def _mask(self, _logger: WrappedLogger, _method: str, line: str | EventDict) -> str:
         return self._masked.sub(MASK, str(line))
+
+
+def _time_first(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Order the line as people read it."""
+    return {"time": line.pop("time"), "event": line.pop("event"), **line}
 
 
 def _facts(record: RequestRecord) -> dict[str, object]:

@@ -103,7 +103,7 @@ def _windows(limiter: Limiter, now: float) -> list[tuple[RequestLimit, int, int]
     """
     try:
         return [
-            (limit, limit.remaining, max(1, math.ceil(limit.reset_at - now)))
+            (limit, limit.remaining, max(1, math.ceil(limit.window.reset_time - now)))
             for limit in limiter.current_limits
         ]
     except Exception:  # noqa: BLE001 (every storage has errors of its own)

@@ -1,0 +1,48 @@
+"""Fakes: in-process doubles of the domain's ports, which hold state."""
+
+from dataclasses import dataclass, field
+
+from tokensvc.domain.errors import (
+    UserExistsError,
+    UserNotFoundError,
+    UserQuotaReachedError,
+)
+from tokensvc.domain.model import AuthToken, ChatUser, Uid
+
+
+@dataclass
+class FakeDirectory:
+    """A directory in memory; `calls` are the operations it was asked for."""
+
+    max_users: int | None = None
+    users: dict[Uid, ChatUser] = field(default_factory=dict)
+    deactivated: set[Uid] = field(default_factory=set)
+    calls: list[str] = field(default_factory=list)
+    token_with_user: bool = True
+
+    def create_auth_token(self, uid: Uid) -> AuthToken:
+        self.calls.append("create_auth_token")
+        if uid not in self.users or uid in self.deactivated:
+            raise UserNotFoundError("ERR_UID_NOT_FOUND")
+        return self._token(uid)
+
+    def create_user(self, user: ChatUser) -> AuthToken | None:
+        self.calls.append("create_user")
+        if user.uid in self.users:
+            raise UserExistsError("ERR_UID_ALREADY_EXISTS")
+        if self.max_users is not None and len(self.users) >= self.max_users:
+            raise UserQuotaReachedError("ERR_PLAN_QUOTA_RESTRICTION")
+        self.users[user.uid] = user
+        return self._token(user.uid) if self.token_with_user else None
+
+    def reactivate_user(self, uid: Uid) -> None:
+        self.calls.append("reactivate_user")
+        self.deactivated.discard(uid)
+
+    def deactivate(self, user: ChatUser) -> None:
+        """Have *user* in the directory, deactivated."""
+        self.users[user.uid] = user
+        self.deactivated.add(user.uid)
+
+    def _token(self, uid: Uid) -> AuthToken:
+        return AuthToken(uid, f"{uid}_1800000000{len(self.calls):030x}")

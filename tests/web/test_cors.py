@@ -1,0 +1,92 @@
+"""CORS: the pages on the list may call, and no others."""
+
+import pytest
+
+from tests.builders import Service, a_service_with, a_token, bearer
+from tests.fakes import FakeDirectory
+
+PAGE = "https://app.example.test"
+STRANGERS = [
+    "https://evil.test",
+    "null",
+    "https://app.example.test.evil.test",
+    "http://app.example.test",
+]
+
+
+def a_service_for_pages() -> Service:
+    return a_service_with(FakeDirectory(), http={"allowed_origins": [PAGE]})
+
+
+def preflight(service: Service, origin: str) -> dict[str, str]:
+    answer = service.client.options(
+        "/v1/auth-tokens",
+        headers={
+            "Origin": origin,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "authorization",
+        },
+    )
+    assert answer.status_code == 200
+    return dict(answer.headers)
+
+
+def test_preflight_of_an_allowed_page() -> None:
+    """The preflight needs no session and allows what the login needs."""
+    headers = preflight(a_service_for_pages(), PAGE)
+
+    assert headers["Access-Control-Allow-Origin"] == PAGE
+    assert "authorization" in headers["Access-Control-Allow-Headers"].lower()
+    assert "POST" in headers["Access-Control-Allow-Methods"]
+    assert "Access-Control-Allow-Credentials" not in headers
+
+
+@pytest.mark.parametrize("origin", STRANGERS)
+def test_preflight_of_a_stranger(origin: str) -> None:
+    """A page that is not on the list is allowed nothing."""
+    assert "Access-Control-Allow-Origin" not in preflight(a_service_for_pages(), origin)
+
+
+def test_preflights_are_not_limited() -> None:
+    """Preflights spend no allowance."""
+    service = a_service_with(
+        FakeDirectory(), http={"allowed_origins": [PAGE]}, limits={"per_user": "1 per day"}
+    )
+    for _ in range(20):
+        preflight(service, PAGE)
+
+    assert service.login().status_code == 201
+
+
+def test_answer_to_an_allowed_page() -> None:
+    """The page may read the answer and the headers that say when to come back."""
+    answer = a_service_for_pages().login(headers={"Origin": PAGE})
+
+    exposed = answer.headers["Access-Control-Expose-Headers"]
+    assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+    assert {"Retry-After", "RateLimit", "X-Request-Id"} <= set(exposed.split(", "))
+
+
+@pytest.mark.parametrize("origin", STRANGERS)
+def test_answer_to_a_stranger(origin: str) -> None:
+    """A page that is not on the list cannot read the answer."""
+    answer = a_service_for_pages().login(headers={"Origin": origin})
+
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_problems_can_be_read_too() -> None:
+    """An error that a page cannot read is no clear error."""
+    answer = a_service_for_pages().client.post("/v1/auth-tokens", headers={"Origin": PAGE})
+
+    assert answer.status_code == 401
+    assert answer.headers["Access-Control-Allow-Origin"] == PAGE
+
+
+def test_without_a_list_no_page_may_call() -> None:
+    """The default allows nobody."""
+    service = a_service_with(FakeDirectory())
+
+    answer = service.client.post("/v1/auth-tokens", headers={**bearer(a_token()), "Origin": PAGE})
+
+    assert "Access-Control-Allow-Origin" not in answer.headers

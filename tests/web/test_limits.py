@@ -1,0 +1,135 @@
+"""Limits: each user has an allowance, and nobody else can spend it."""
+
+import json
+import re
+
+import pytest
+
+from tests.builders import (
+    OTHER_SECRET,
+    Service,
+    a_service_with,
+    a_sessions_table,
+    a_token,
+)
+from tests.fakes import FakeDirectory
+
+
+def a_limited_service(per_user: str = "3 per minute", **overrides: object) -> Service:
+    return a_service_with(FakeDirectory(), limits={"per_user": per_user}, **overrides)
+
+
+def test_over_the_limit_is_told_when_to_come_back() -> None:
+    """The request after the last allowed one gets 429 with a time."""
+    service = a_limited_service()
+    statuses = [service.login().status_code for _ in range(3)]
+
+    answer = service.login()
+
+    problem = answer.get_json()
+    assert statuses == [201] * 3
+    assert (answer.status_code, problem["code"], problem["action"]) == (
+        429,
+        "rate_limited",
+        "retry",
+    )
+    assert answer.headers["Retry-After"] == str(problem["retryAfter"])
+    assert 1 <= problem["retryAfter"] <= 60
+
+
+def test_allowance_is_told_in_each_answer() -> None:
+    """RateLimit-Policy says what is allowed, RateLimit what is left."""
+    service = a_limited_service()
+
+    answer = service.login()
+
+    assert answer.headers["RateLimit-Policy"] == '"user";q=3;w=60'
+    assert re.fullmatch(r'"user";r=2;t=(60|59)', answer.headers["RateLimit"])
+    assert "Retry-After" not in answer.headers
+
+
+def test_allowance_is_told_over_the_limit() -> None:
+    """A refusal says that nothing is left."""
+    service = a_limited_service("1 per minute")
+    service.login()
+
+    answer = service.login()
+
+    assert re.fullmatch(r'"user";r=0;t=\d+', answer.headers["RateLimit"])
+
+
+def test_the_tighter_of_two_limits_is_told() -> None:
+    """Of several windows, RateLimit tells the one with the least left."""
+    service = a_limited_service("10 per minute; 2 per day")
+
+    answer = service.login()
+
+    assert answer.headers["RateLimit-Policy"] == '"user";q=10;w=60, "user-2";q=2;w=86400'
+    assert re.fullmatch(r'"user-2";r=1;t=86400', answer.headers["RateLimit"])
+
+
+def test_each_user_has_their_own() -> None:
+    """One user over the limit does not stop another."""
+    service = a_limited_service("1 per minute")
+    service.login(a_token(sub="alice"))
+
+    assert service.login(a_token(sub="bob")).status_code == 201
+
+
+def test_a_second_session_token_is_no_second_allowance() -> None:
+    """The allowance is the user's, not the token's."""
+    service = a_limited_service("1 per minute")
+    service.login(a_token(jti="one"))
+
+    assert service.login(a_token(jti="two")).status_code == 429
+
+
+def test_issuers_do_not_share_allowances() -> None:
+    """Equal subjects of two issuers are two users."""
+    other = a_sessions_table(issuer="https://other", secret=OTHER_SECRET, uid_prefix="o-")
+    sessions = json.dumps([a_sessions_table(uid_prefix="a-"), other])
+    service = a_limited_service("1 per minute", sessions=json.loads(sessions))
+    service.login()
+
+    assert service.login(a_token(key=OTHER_SECRET, iss="https://other")).status_code == 201
+
+
+@pytest.mark.parametrize("change", [{"key": OTHER_SECRET}, {"aud": "other"}, {"exp": 1}])
+def test_a_refused_token_spends_nobodys_allowance(change: dict[str, object]) -> None:
+    """A forged token in alice's name does not lock alice out."""
+    service = a_limited_service("1 per minute")
+    for _ in range(5):
+        service.login(a_token(**change))  # type: ignore[arg-type]  # (one change of several types)
+
+    assert service.login().status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/version"])
+def test_probes_are_never_limited(path: str) -> None:
+    """Probes come as often as they like, also from one address."""
+    service = a_limited_service("1 per day")
+
+    assert {service.client.get(path).status_code for _ in range(50)} == {200}
+    assert "RateLimit" not in service.client.get(path).headers
+
+
+def test_refusal_is_recorded() -> None:
+    """The record names the limit and the user."""
+    service = a_limited_service("1 per minute")
+    service.login()
+
+    service.login()
+
+    line = service.records()[1]
+    assert (line["outcome"], line["reason"], line["uid"]) == (
+        "rate_limited",
+        "over 1 per 1 minute",
+        "alice",
+    )
+
+
+def test_default_is_ten_a_minute() -> None:
+    """Without a setting the eleventh login of a minute is refused."""
+    service = a_service_with(FakeDirectory(), limits={})
+
+    assert [service.login().status_code for _ in range(11)] == [201] * 10 + [429]
