@@ -1,0 +1,458 @@
+"""Settings: every fault at once, by the name to set; and nothing weak gets through."""
+
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from tests.builders import API_KEY, OTHER_SECRET, SECRET, a_sessions_table, an_environment
+from tokensvc.settings import SessionSettings, Settings
+from tokensvc.settings_loading import ConfigurationError, load_settings, setting_names
+
+ROOT = Path(__file__).parents[1]
+
+
+def faults_of(
+    environ: Mapping[str, str] | None = None, config_file: Path | None = None, **changes: str | None
+) -> list[str]:
+    """Return the faults of an environment that is good but for *changes*."""
+    chosen = an_environment(**changes) if environ is None else environ
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings(chosen, config_file=config_file)
+    return raised.value.faults
+
+
+def sessions(*tables: dict[str, Any]) -> dict[str, str]:
+    return {"TOKENSVC_SESSIONS": json.dumps(list(tables))}
+
+
+def test_environment_alone_is_enough() -> None:
+    """A container needs no file."""
+    settings = load_settings(an_environment())
+
+    assert settings.cometchat.api_key.get_secret_value() == API_KEY
+    assert settings.sessions[0].audiences == {"chat"}
+
+
+def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
+    """One start tells everything: what is missing, unknown, weak, wrong or unreadable."""
+    config = tmp_path / "config.toml"
+    config.write_text('colour = "red"\n[cometchat]\nappid = "x"\n[limits]\nper_user = "often"\n')
+    environ = {
+        "TOKENSVC_COMETCHAT__BASE_URL": "http://api.example.test",
+        "TOKENSVC_COMETCHAT__API_KEY": "<your api key>",
+        "TOKENSVC_LOG_KEY": "x",
+        "TOKENSVC_AUDIT__LOG_KEY_FILE": str(tmp_path / "missing"),
+        "TOKENSVC_PROVISIONING__DEFAULT_TAGS": '["a"]',
+        **sessions(
+            a_sessions_table(secret="short", uid_prefix="a"),
+            a_sessions_table(issuer="https://b", uid_prefix="ab", leeway_s=999, colour="red"),
+        ),
+    }
+
+    faults = "\n".join(faults_of(environ, config))
+
+    for expected in (
+        "TOKENSVC_LOG_KEY: is not a setting",
+        "colour (TOKENSVC_COLOUR): is not a setting",
+        "cometchat.appid (TOKENSVC_COMETCHAT__APPID): is not a setting",
+        "cometchat.app_id (TOKENSVC_COMETCHAT__APP_ID): is missing",
+        "cometchat.region (TOKENSVC_COMETCHAT__REGION): is missing",
+        "cometchat.api_key (TOKENSVC_COMETCHAT__API_KEY): is a placeholder",
+        "cometchat.base_url (TOKENSVC_COMETCHAT__BASE_URL): must be https",
+        "audit.log_key_file (TOKENSVC_AUDIT__LOG_KEY_FILE): cannot be read",
+        "limits.per_user (TOKENSVC_LIMITS__PER_USER): must look like",
+        "sessions[0] (TOKENSVC_SESSIONS): a shared secret needs at least 32 bytes",
+        "sessions[0].secret (TOKENSVC_SESSIONS): can be guessed",
+        "sessions[1].leeway_s (TOKENSVC_SESSIONS): ",
+        "sessions[1].colour (TOKENSVC_SESSIONS): is not a setting",
+        "uid_prefix 'a' begins uid_prefix 'ab'",
+    ):
+        assert expected in faults
+
+
+@pytest.mark.parametrize("name", ["APP_ID", "REGION", "API_KEY"])
+def test_what_is_missing_is_named(name: str) -> None:
+    """A missing value is named by its variable."""
+    (fault,) = faults_of(**{f"TOKENSVC_COMETCHAT__{name}": None})
+
+    assert fault == f"cometchat.{name.lower()} (TOKENSVC_COMETCHAT__{name}): is missing"
+
+
+def test_empty_variable_counts_as_not_set() -> None:
+    """`FOO=` in a compose file is no value."""
+    (fault,) = faults_of(TOKENSVC_COMETCHAT__REGION="")
+
+    assert "is missing" in fault
+
+
+def test_unknown_variable_suggests_the_known_one() -> None:
+    """A typing mistake is a fault, and says what was meant."""
+    (fault,) = faults_of(TOKENSVC_COMETCHAT__APIKEY="x")
+
+    assert fault.endswith("did you mean TOKENSVC_COMETCHAT__API_KEY?")
+
+
+@pytest.mark.parametrize("name", ["SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP_ADDR"])
+def test_variables_of_kubernetes_are_no_fault(name: str) -> None:
+    """A Service that is called tokensvc puts such variables into every pod."""
+    load_settings(an_environment(**{f"TOKENSVC_{name}": "tcp://10.0.0.1:80"}))
+
+
+def test_environment_wins_over_the_file(tmp_path: Path) -> None:
+    """A value from the environment replaces the file's, and leaves its neighbours."""
+    config = tmp_path / "config.toml"
+    config.write_text('[provisioning]\ndefault_role = "guest"\nreactivate_on_login = true\n')
+
+    settings = load_settings(
+        an_environment(TOKENSVC_PROVISIONING__DEFAULT_ROLE="staff"), config_file=config
+    )
+
+    assert settings.provisioning.default_role == "staff"
+    assert settings.provisioning.reactivate_on_login is True
+
+
+def test_config_variable_names_the_file(tmp_path: Path) -> None:
+    """TOKENSVC_CONFIG chooses the file."""
+    config = tmp_path / "config.toml"
+    config.write_text('[uids]\nstrategy = "encoded"\n')
+
+    settings = load_settings(an_environment(TOKENSVC_CONFIG=str(config)))
+
+    assert settings.uids.strategy == "encoded"
+
+
+@pytest.mark.parametrize("text", ["[cometchat", "a = 1\na = 2", "\xff"])
+def test_file_that_is_no_toml(tmp_path: Path, text: str) -> None:
+    """A broken file is one fault, with its name."""
+    config = tmp_path / "config.toml"
+    config.write_bytes(text.encode("latin-1"))
+
+    (fault,) = faults_of(config_file=config)
+
+    assert str(config) in fault
+
+
+def test_file_that_is_missing(tmp_path: Path) -> None:
+    """So is a missing one."""
+    (fault,) = faults_of(config_file=tmp_path / "none.toml")
+
+    assert "cannot be read" in fault
+
+
+def test_secret_from_a_file(tmp_path: Path) -> None:
+    """A secret can be a file, as Docker and Kubernetes mount them, without its last newline."""
+    file = tmp_path / "key"
+    file.write_text(API_KEY + "\n")
+
+    settings = load_settings(
+        an_environment(TOKENSVC_COMETCHAT__API_KEY=None, TOKENSVC_COMETCHAT__API_KEY_FILE=str(file))
+    )
+
+    assert settings.cometchat.api_key.get_secret_value() == API_KEY
+
+
+def test_session_secret_from_a_file(tmp_path: Path) -> None:
+    """Inside TOKENSVC_SESSIONS too."""
+    file = tmp_path / "secret"
+    file.write_text(SECRET)
+
+    settings = load_settings(
+        an_environment(**sessions(a_sessions_table(secret=None, secret_file=str(file))))
+    )
+
+    assert settings.sessions[0].secret is not None
+    assert settings.sessions[0].secret.get_secret_value() == SECRET
+
+
+def test_secret_given_twice(tmp_path: Path) -> None:
+    """Which of two would win is nothing to guess at."""
+    file = tmp_path / "key"
+    file.write_text(API_KEY)
+
+    (fault,) = faults_of(TOKENSVC_COMETCHAT__API_KEY_FILE=str(file))
+
+    assert "not both" in fault
+
+
+def test_secret_file_wins_over_the_toml(tmp_path: Path) -> None:
+    """A file from the environment takes the place of a value in the TOML file."""
+    config, file = tmp_path / "config.toml", tmp_path / "key"
+    config.write_text('[audit]\nlog_key = "Jc7FgA1eUZk3vQ8pLr2Xw9TbN6mHs4"\n')
+    file.write_text(OTHER_SECRET)
+
+    settings = load_settings(
+        an_environment(TOKENSVC_AUDIT__LOG_KEY=None, TOKENSVC_AUDIT__LOG_KEY_FILE=str(file)),
+        config_file=config,
+    )
+
+    assert settings.audit.log_key is not None
+    assert settings.audit.log_key.get_secret_value() == OTHER_SECRET
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"\xff\xfe"])
+def test_secret_file_that_holds_no_secret(tmp_path: Path, content: bytes) -> None:
+    """An empty mount is a fault, not an empty key."""
+    file = tmp_path / "key"
+    file.write_bytes(content)
+
+    faults = faults_of(TOKENSVC_COMETCHAT__API_KEY=None, TOKENSVC_COMETCHAT__API_KEY_FILE=str(file))
+
+    assert any("API_KEY_FILE): is " in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "changeme-changeme-changeme-changeme",
+        "your-256-bit-secret-your-256-bit-secret",
+        "<insert a random secret of 32 bytes>",
+        "super-secret-key-that-is-32-bytes-long",
+        "a" * 64,
+        "abcdefgh" * 8,
+        "secretsecretsecretsecretsecretsecret",
+        "development-only-shared-secret-7c1d5e0b92a84f36",
+        "this-is-a-very-long-jwt-signing-secret-for-production",
+        "0123456789012345678901234567890123456789",
+    ],
+)
+def test_weak_secrets_are_refused(secret: str) -> None:
+    """What stands in tutorials and templates opens no door."""
+    assert faults_of(**sessions(a_sessions_table(secret=secret)))
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [SECRET, "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08", "é" * 4 + SECRET],
+)
+def test_good_secrets_pass(secret: str) -> None:
+    """And random ones are not mistaken for them."""
+    load_settings(an_environment(**sessions(a_sessions_table(secret=secret))))
+
+
+@pytest.mark.parametrize("key", ["<your REST API key>", "changeme", "aaaaaaaa", "a b", "clé"])
+def test_bad_api_keys_are_refused(key: str) -> None:
+    """A REST key is printable, whole, and somebody's own."""
+    assert faults_of(TOKENSVC_COMETCHAT__API_KEY=key)
+
+
+def test_faults_quote_no_secret() -> None:
+    """A fault is printed at start-up: it must not hold what it is about."""
+    faults = faults_of(
+        TOKENSVC_COMETCHAT__API_KEY="canary canary",
+        TOKENSVC_LIMITS__STORAGE_URL="ftp://user:canary@host",
+        **sessions(a_sessions_table(secret="canary", audience=7)),
+    )
+
+    assert faults
+    assert "canary" not in "\n".join(faults)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://api.example.test/v3", "http://10.0.0.1/v3", "ftp://127.0.0.1", "x"]
+)
+def test_base_url_off_loopback_is_https(url: str) -> None:
+    """The key does not travel in clear text."""
+    assert faults_of(TOKENSVC_COMETCHAT__BASE_URL=url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:1/v3", "http://localhost:1/v3", "http://[::1]:1/v3", "https://x.test/v3"],
+)
+def test_base_urls_that_pass(url: str) -> None:
+    """Loopback may be http, anything else is https."""
+    assert load_settings(an_environment(TOKENSVC_COMETCHAT__BASE_URL=url)).cometchat.rest_url == url
+
+
+def test_base_url_comes_from_app_and_region() -> None:
+    """Without one it is the app's own host."""
+    settings = load_settings(an_environment(TOKENSVC_COMETCHAT__BASE_URL=None))
+
+    assert settings.cometchat.rest_url == "https://1234567890abcdef.api-us.cometchat.io/v3"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["APP_ID", "REGION"],
+)
+def test_app_and_region_cannot_choose_the_host(name: str) -> None:
+    """They become part of a host name: nothing but letters and digits gets in."""
+    assert faults_of(
+        **{f"TOKENSVC_COMETCHAT__{name}": "x.evil.test/", "TOKENSVC_COMETCHAT__BASE_URL": None}
+    )
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["*", "https://*.example.test", "https://a.test/", "a.test", "null", "https://u@a.test"],
+)
+def test_origins_are_exact(origin: str) -> None:
+    """An origin is a scheme, a host and a port; no pattern."""
+    assert faults_of(TOKENSVC_HTTP__ALLOWED_ORIGINS=json.dumps([origin]))
+
+
+def test_list_that_is_no_json() -> None:
+    """A list from the environment is JSON, and the fault says so."""
+    faults = faults_of(TOKENSVC_HTTP__ALLOWED_ORIGINS="https://a.test")
+
+    assert any("ALLOWED_ORIGINS" in fault or "TOKENSVC_HTTP" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"secret": None},
+        {"jwks_file": "x.json"},
+        {"algorithms": []},
+        {"algorithms": ["none"]},
+        {"algorithms": ["HS256", "RS256"]},
+        {"algorithms": ["RS256"]},
+        {"secret": "s" * 31},
+        {"leeway_s": 121},
+        {"leeway_s": -1},
+        {"issuer": ""},
+        {"audience": []},
+        {"uid_prefix": "A"},
+        {"uid_prefix": "a" * 41},
+    ],
+)
+def test_sessions_that_cannot_be_trusted(change: dict[str, Any]) -> None:
+    """Exactly one key source, algorithms that fit it, sane bounds."""
+    assert faults_of(**sessions(a_sessions_table(**change)))
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm", "fits"),
+    [
+        (rsa.generate_private_key(65537, 2048), "RS256", True),
+        (rsa.generate_private_key(65537, 2048), "PS512", True),
+        (rsa.generate_private_key(65537, 1024), "RS256", False),  # noqa: S505 (weak on purpose)
+        (ec.generate_private_key(ec.SECP256R1()), "ES256", True),
+        (ec.generate_private_key(ec.SECP256R1()), "ES384", False),
+        (ec.generate_private_key(ec.SECP256R1()), "RS256", False),
+        (ec.generate_private_key(ec.SECP256R1()), "HS256", False),
+    ],
+)
+def test_public_key_files(
+    tmp_path: Path,
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    algorithm: str,
+    *,
+    fits: bool,
+) -> None:
+    """A key file is loaded at start-up, so that a bad one is a fault and no 401."""
+    file = tmp_path / "key.pem"
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    file.write_bytes(public)
+    table = a_sessions_table(secret=None, public_key_file=str(file), algorithms=[algorithm])
+
+    if fits:
+        load_settings(an_environment(**sessions(table)))
+    else:
+        assert faults_of(**sessions(table))
+
+
+def test_no_sessions_at_all() -> None:
+    """Without an issuer nobody can log in."""
+    assert faults_of(TOKENSVC_SESSIONS="[]")
+    assert faults_of(TOKENSVC_SESSIONS=None)
+
+
+@pytest.mark.parametrize("prefixes", [("", ""), ("", "b-"), ("a", "ab"), ("x-", "x-")])
+def test_issuers_never_share_a_user(prefixes: tuple[str, str]) -> None:
+    """With several issuers no prefix begins another's."""
+    first, second = prefixes
+
+    faults = faults_of(
+        **sessions(
+            a_sessions_table(uid_prefix=first),
+            a_sessions_table(issuer="https://b", uid_prefix=second),
+        )
+    )
+
+    assert any("two issuers could name the same user" in fault for fault in faults)
+
+
+def test_two_tables_of_one_issuer() -> None:
+    """An issuer is configured once."""
+    faults = faults_of(
+        **sessions(a_sessions_table(uid_prefix="a-"), a_sessions_table(uid_prefix="b-"))
+    )
+
+    assert "sessions: two tables have the same issuer" in faults
+
+
+def test_probes_find_a_thread() -> None:
+    """More calls in flight than threads would leave the probes without one."""
+    (fault,) = faults_of(TOKENSVC_SERVER__THREADS="64")
+
+    assert "max_in_flight" in fault
+
+
+def test_development_stays_on_loopback() -> None:
+    """The published keys open nothing that others can reach."""
+    faults = faults_of(TOKENSVC_DEVELOPMENT="true", TOKENSVC_SERVER__HOST="0.0.0.0")  # noqa: S104
+
+    assert any("loopback" in fault for fault in faults)
+
+
+def test_development_file_can_be_used() -> None:
+    """config/development.toml is complete."""
+    settings = load_settings({}, config_file=ROOT / "config/development.toml")
+
+    assert settings.development
+
+
+def test_development_keys_open_nothing_else(tmp_path: Path) -> None:
+    """The same file without `development = true` is refused for its keys."""
+    text = (ROOT / "config/development.toml").read_text()
+    config = tmp_path / "config.toml"
+    config.write_text(text.replace("development = true", "development = false"))
+
+    faults = faults_of({}, config)
+
+    assert sum("published with this project" in fault for fault in faults) == 2
+
+
+def test_production_example_is_complete() -> None:
+    """config/production.example.toml names every setting, and nothing else."""
+    text = (ROOT / "config/production.example.toml").read_text()
+
+    assert set(_names_in(text)) == {
+        *(name for name in setting_names(Settings) if name != "sessions"),
+        *(f"sessions.{name}" for name in setting_names(SessionSettings)),
+    }
+
+
+def _names_in(text: str) -> list[str]:
+    """Return the dotted names of the settings in *text*, commented out or not."""
+    section, names = "", []
+    for line in text.splitlines():
+        bare = line.removeprefix("# ")
+        if bare.startswith("["):
+            section = bare.strip("[]") + "."
+        elif " = " in bare and bare.partition(" = ")[0].replace("_", "").isalpha():
+            names.append(section + bare.partition(" = ")[0])
+    return names
+
+
+def test_production_example_is_toml_with_all_lines_in() -> None:
+    """Each commented-out setting is TOML too: whoever removes the # gets what they expect."""
+    text = (ROOT / "config/production.example.toml").read_text()
+    for line in text.splitlines():
+        if _names_in(line):
+            tomllib.loads(line.removeprefix("# "))
+
+
+def test_production_example_is_refused_as_it_stands() -> None:
+    """Its placeholders do not start."""
+    faults = "\n".join(faults_of({}, ROOT / "config/production.example.toml"))
+
+    assert "app_id" in faults
+    assert "cannot be read" in faults

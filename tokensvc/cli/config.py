@@ -1,0 +1,77 @@
+"""The settings, looked at: whether they can be used, and which they are."""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import click
+from pydantic import SecretStr
+
+from tokensvc.cli.loading import settings_or_exit
+from tokensvc.domain.secrecy import DEVELOPMENT_MARK
+from tokensvc.settings import Settings
+
+MASKED = "********"
+
+
+@click.group()
+def config() -> None:
+    """Check and show the settings."""
+
+
+@config.command()
+def check() -> None:
+    """Tell whether the settings can be used; exit with 78 and all faults if not."""
+    settings = settings_or_exit()
+    click.echo("The settings can be used.")
+    for warning in warnings_about(settings):
+        click.echo(f"warning: {warning}", err=True)
+
+
+@config.command()
+def show() -> None:
+    """Print the settings in force as TOML, secrets masked."""
+    for line in _toml(settings_or_exit().model_dump()):
+        click.echo(line)
+
+
+def warnings_about(settings: Settings) -> Iterator[str]:
+    """Yield what is allowed and may surprise."""
+    if settings.development:
+        yield "development is true: the published keys are trusted; never do this in production"
+    elif settings.cometchat.api_key.get_secret_value().startswith(DEVELOPMENT_MARK):
+        yield "the REST API key is the emulator's"
+    if settings.limits.storage_url.get_secret_value().startswith("memory"):
+        yield (
+            "limits.storage_url is memory://: each worker process counts by itself, so that "
+            "with several of them a user may do more; use Redis to count together"
+        )
+    if not settings.http.allowed_origins:
+        yield "http.allowed_origins is empty: no web page may call the service"
+
+
+def _toml(values: Mapping[str, object], path: str = "") -> Iterator[str]:
+    tables = {name: value for name, value in values.items() if _is_table(value)}
+    for name, value in values.items():
+        if name not in tables and value is not None:
+            yield f"{name} = {_toml_value(value)}"
+    for name, value in tables.items():
+        for table in value if isinstance(value, list) else [value]:
+            heading = f"{path}{name}"
+            yield f"\n[[{heading}]]" if isinstance(value, list) else f"\n[{heading}]"
+            yield from _toml(table, f"{heading}.")
+
+
+def _is_table(value: object) -> bool:
+    return isinstance(value, dict) or (
+        isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+    )
+
+
+def _toml_value(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return json.dumps(MASKED)
+    if isinstance(value, list):
+        return f"[{', '.join(_toml_value(item) for item in value)}]"
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    return json.dumps(str(value))

@@ -1,0 +1,154 @@
+"""The demo: the emulator, the service and a page to log in with, all on loopback."""
+
+import os
+import threading
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import click
+import requests
+
+from tokensvc.cli.demo_app import DemoPlace, demo_app, serving
+from tokensvc.cli.loading import settings_or_exit
+from tokensvc.cli.serve import run_server
+from tokensvc.cli.session_token import DevelopmentSigner
+from tokensvc.emulator import EmulatorServer
+from tokensvc.settings import CometChatSettings
+
+HOST: Final = "127.0.0.1"
+REAL_APP: Final = tuple(f"TOKENSVC_COMETCHAT__{name}" for name in ("APP_ID", "REGION", "API_KEY"))
+SAMPLE_USER: Final = "alice"
+DEACTIVATED_USER: Final = "dora"
+READY_WITHIN_S: Final = 30.0
+READY_POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the demo listens."""
+
+    page: int
+    service: int
+    emulator: int
+
+
+@click.command()
+@click.option("--port", default=8000, show_default=True, help="The page's port.")
+@click.option("--service-port", default=8080, show_default=True)
+@click.option("--emulator-port", default=8090, show_default=True)
+def demo(port: int, service_port: int, emulator_port: int) -> None:
+    """Start the emulator, the service and a page to log in with.
+
+    With TOKENSVC_COMETCHAT__APP_ID, __REGION and __API_KEY in the environment the
+    service talks to the real CometChat, and no emulator is started. Ctrl-C ends all.
+    """
+    ports = Ports(page=port, service=service_port, emulator=emulator_port)
+    real = _wants_real_app(os.environ)
+    _point_service(os.environ, ports, real=real)
+    settings = settings_or_exit()
+    signer = DevelopmentSigner.of(settings)
+    place = DemoPlace(
+        service_url=f"http://{HOST}:{ports.service}",
+        cometchat=settings.cometchat.rest_url if real else "the emulator",
+        deactivated_user=None if real else DEACTIVATED_USER,
+    )
+    hosts = frozenset({f"{HOST}:{ports.page}", f"localhost:{ports.page}"})
+    with ExitStack() as parts:
+        if not real:
+            parts.enter_context(_emulator(settings.cometchat, ports.emulator))
+        app = demo_app(signer, place, hosts=hosts)
+        parts.enter_context(_on_port("--port", ports.page, serving(app, HOST, ports.page)))
+        announcement = _announcement(ports, place, signer.sign(_sample_claims(), lifetime_s=3600))
+        threading.Thread(target=_announce, args=(place, announcement), daemon=True).start()
+        run_server(settings.server)
+
+
+def _wants_real_app(environ: MutableMapping[str, str]) -> bool:
+    given = [name for name in REAL_APP if environ.get(name)]
+    missing = [name for name in REAL_APP if name not in given]
+    if given and missing:
+        raise click.ClickException(f"for the real CometChat set {' and '.join(missing)} too")
+    return bool(given)
+
+
+def _point_service(environ: MutableMapping[str, str], ports: Ports, *, real: bool) -> None:
+    """Tell the service's processes where everything is."""
+    base_url = f"http://{HOST}:{ports.emulator}/v3"
+    if real:
+        app_id, region, _ = (environ[name] for name in REAL_APP)
+        base_url = f"https://{app_id}.api-{region}.cometchat.io/v3"
+    environ["TOKENSVC_COMETCHAT__BASE_URL"] = base_url
+    environ["TOKENSVC_SERVER__HOST"] = HOST
+    environ["TOKENSVC_SERVER__PORT"] = str(ports.service)
+    environ["TOKENSVC_HTTP__ALLOWED_ORIGINS"] = (
+        f'["http://{HOST}:{ports.page}", "http://localhost:{ports.page}"]'
+    )
+
+
+@contextmanager
+def _emulator(cometchat: CometChatSettings, port: int) -> Iterator[None]:
+    """Run the emulator with one user who is deactivated."""
+    api_key = cometchat.api_key.get_secret_value()
+    server = EmulatorServer(
+        port=port, app_id=cometchat.app_id, region=cometchat.region, api_key=api_key
+    )
+    with _on_port("--emulator-port", port, server):
+        with requests.Session() as session:
+            session.trust_env = False
+            session.headers["apikey"] = api_key
+            users = f"{server.rest_url}/users"
+            user = {"uid": DEACTIVATED_USER, "name": DEACTIVATED_USER.title()}
+            session.post(users, json=user, timeout=5).raise_for_status()
+            session.delete(f"{users}/{DEACTIVATED_USER}", timeout=5).raise_for_status()
+        yield
+
+
+@contextmanager
+def _on_port(option: str, port: int, part: object) -> Iterator[None]:
+    """Enter *part*, or say which port is taken and how to choose another."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(part)  # type: ignore[arg-type]  # (any context manager)
+        except (OSError, SystemExit):
+            # werkzeug ends the process by itself when a port is taken.
+            raise click.ClickException(f"port {port} is taken; choose another: {option}") from None
+        yield
+
+
+def _sample_claims() -> dict[str, object]:
+    return {"sub": SAMPLE_USER, "name": SAMPLE_USER.title()}
+
+
+def _announce(place: DemoPlace, announcement: str) -> None:
+    """Print *announcement* as soon as the service answers."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        try:
+            ready = requests.get(f"{place.service_url}/readyz", timeout=1).ok
+        except requests.RequestException:
+            ready = False
+        if ready:
+            click.echo(announcement)
+            return
+        time.sleep(READY_POLL_S)
+
+
+def _announcement(ports: Ports, place: DemoPlace, session_token: str) -> str:
+    return f"""
+  Demo page   http://{HOST}:{ports.page}/
+  Service     {place.service_url}
+  CometChat   {place.cometchat}
+
+  A session token of {SAMPLE_USER}, as your own app would sign it (good for an hour):
+
+{session_token}
+
+  Log in with it:
+
+curl -i -X POST {place.service_url}/v1/auth-tokens -H 'Authorization: Bearer {session_token}'
+
+  Ctrl-C ends everything.
+"""

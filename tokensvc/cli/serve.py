@@ -1,0 +1,74 @@
+"""The service under its own server: granian, threads, and room for the probes."""
+
+import os
+from typing import Any, Final
+
+import click
+from granian import Granian
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+
+from tokensvc.cli.config import warnings_about
+from tokensvc.cli.loading import settings_or_exit
+from tokensvc.settings import ServerSettings
+
+HEADER_READ_TIMEOUT_MS: Final = 10_000
+DRAIN_S: Final = 15
+"""How long a worker may finish its requests after SIGTERM: longer than any deadline in it."""
+
+LOG_TO_STDERR: Final[dict[str, Any]] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "plain",
+            "stream": "ext://sys.stderr",
+        }
+    },
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {"_granian": {"handlers": ["stderr"], "level": "INFO", "propagate": False}},
+}
+"""Stdout belongs to the audit lines."""
+
+
+@click.command()
+@click.option("--host", help="The address to listen on. [setting: server.host]")
+@click.option("--port", type=click.IntRange(1, 65535), help="[setting: server.port]")
+@click.option("--workers", type=click.IntRange(0), help="Processes; 0: one per core.")
+@click.option("--threads", type=click.IntRange(2), help="Threads per process.")
+def serve(**options: int | str | None) -> None:
+    """Run the service.
+
+    Serves plain HTTP: put your load balancer or ingress with TLS in front of it.
+    Audit lines go to stdout, everything else to stderr; SIGTERM drains.
+    """
+    for name, value in options.items():
+        if value is not None:
+            # The worker processes read their settings for themselves.
+            os.environ[f"TOKENSVC_SERVER__{name.upper()}"] = str(value)
+    settings = settings_or_exit()
+    for warning in warnings_about(settings):
+        click.echo(f"warning: {warning}", err=True)
+    run_server(settings.server)
+
+
+def run_server(server: ServerSettings) -> None:
+    """Serve until SIGTERM or SIGINT; then finish what is being answered, and return."""
+    Granian(
+        "tokensvc.app:create_app",
+        factory=True,
+        address=server.host,
+        port=server.port,
+        interface=Interfaces.WSGI,
+        workers=server.workers or os.cpu_count() or 1,
+        blocking_threads=server.threads,
+        backlog=server.backlog,
+        backpressure=server.backlog,
+        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
+        websockets=False,
+        respawn_failed_workers=True,
+        workers_kill_timeout=DRAIN_S,
+        log_dictconfig=LOG_TO_STDERR,
+    ).serve()
