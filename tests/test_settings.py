@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def faults_of(
-    environ: Mapping[str, str] | None = None, config_file: Path | None = None, **changes: str | None
+    environ: Mapping[str, str] | None = None, config_file: Path | None = None, **changes: Any
 ) -> list[str]:
     """Return the faults of an environment that is good but for *changes*."""
     chosen = an_environment(**changes) if environ is None else environ
@@ -27,7 +27,7 @@ def faults_of(
     return raised.value.faults
 
 
-def sessions(*tables: dict[str, Any]) -> dict[str, str]:
+def sessions(*tables: dict[str, Any]) -> dict[str, Any]:
     return {"TOKENSVC_SESSIONS": json.dumps(list(tables))}
 
 
@@ -79,7 +79,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["APP_ID", "REGION", "API_KEY"])
 def test_what_is_missing_is_named(name: str) -> None:
     """A missing value is named by its variable."""
-    (fault,) = faults_of(**{f"TOKENSVC_COMETCHAT__{name}": None})
+    (fault,) = faults_of(**dict[str, Any]({f"TOKENSVC_COMETCHAT__{name}": None}))
 
     assert fault == f"cometchat.{name.lower()} (TOKENSVC_COMETCHAT__{name}): is missing"
 
@@ -283,9 +283,9 @@ def test_base_url_comes_from_app_and_region() -> None:
 )
 def test_app_and_region_cannot_choose_the_host(name: str) -> None:
     """They become part of a host name: nothing but letters and digits gets in."""
-    assert faults_of(
-        **{f"TOKENSVC_COMETCHAT__{name}": "x.evil.test/", "TOKENSVC_COMETCHAT__BASE_URL": None}
-    )
+    changes: dict[str, Any] = {f"TOKENSVC_COMETCHAT__{name}": "x.evil.test/"}
+
+    assert faults_of(TOKENSVC_COMETCHAT__BASE_URL=None, **changes)
 
 
 @pytest.mark.parametrize(

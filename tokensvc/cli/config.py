@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 
+from urllib.parse import urlsplit
+
 import click
 from pydantic import SecretStr
 
@@ -30,7 +32,10 @@ def check() -> None:
 @config.command()
 def show() -> None:
     """Print the settings in force as TOML, secrets masked."""
-    for line in _toml(settings_or_exit().model_dump()):
+    settings = settings_or_exit()
+    values = settings.model_dump()
+    values["limits"]["storage_url"] = _without_password(settings.limits.storage_url)
+    for line in _toml(values):
         click.echo(line)
 
 
@@ -49,22 +54,30 @@ def warnings_about(settings: Settings) -> Iterator[str]:
         yield "http.allowed_origins is empty: no web page may call the service"
 
 
+def _without_password(secret: SecretStr) -> str:
+    """Return a URL as it is, but for the password in it."""
+    url = urlsplit(secret.get_secret_value())
+    if url.password is None:
+        return url.geturl()
+    return url._replace(netloc=f"{url.username}:{MASKED}@{url.netloc.rpartition('@')[2]}").geturl()
+
+
 def _toml(values: Mapping[str, object], path: str = "") -> Iterator[str]:
-    tables = {name: value for name, value in values.items() if _is_table(value)}
+    tables = {name: _tables_in(value) for name, value in values.items()}
     for name, value in values.items():
-        if name not in tables and value is not None:
+        if not tables[name] and value is not None:
             yield f"{name} = {_toml_value(value)}"
-    for name, value in tables.items():
-        for table in value if isinstance(value, list) else [value]:
-            heading = f"{path}{name}"
-            yield f"\n[[{heading}]]" if isinstance(value, list) else f"\n[{heading}]"
+    for name, found in tables.items():
+        heading = f"{path}{name}"
+        for table in found:
+            yield f"\n[[{heading}]]" if isinstance(values[name], list) else f"\n[{heading}]"
             yield from _toml(table, f"{heading}.")
 
 
-def _is_table(value: object) -> bool:
-    return isinstance(value, dict) or (
-        isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
-    )
+def _tables_in(value: object) -> list[dict[str, object]]:
+    if isinstance(value, dict):
+        return [value]
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _toml_value(value: object) -> str:

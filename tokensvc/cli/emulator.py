@@ -42,8 +42,6 @@ def emulator(**options: Any) -> None:  # noqa: ANN401 (click's, each with the ty
         raise click.ClickException(
             f"port {options['port']} is taken; choose another: --port"
         ) from None
-    click.echo(
-        f"An emulated CometChat answers at {server.rest_url} (app {options['app_id']}); Ctrl-C ends it."
-    )
+    click.echo(f"An emulated CometChat answers at {server.rest_url}; Ctrl-C ends it.")
     ended.wait()
     server.stop()

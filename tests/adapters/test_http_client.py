@@ -1,0 +1,248 @@
+"""The HTTP client: whole bounded answers or a fixed word, and nothing it was not told to do."""
+
+import multiprocessing
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.raw_server import Conversation, an_answer, raw_server
+from tokensvc.adapters.http_client import (
+    MAX_ANSWER_BYTES,
+    HTTPClient,
+    HTTPFailureError,
+    Timeouts,
+    retry_after_s,
+)
+
+KEY = {"apikey": "canary-key"}
+OK = an_answer(b"{}")
+QUICK = Timeouts(connect_s=0.5, read_s=0.3, total_s=0.6)
+
+
+def a_client(url: str, *, timeouts: Timeouts | None = None) -> HTTPClient:
+    return HTTPClient(url + "/v3", pool_size=4, timeouts=timeouts)
+
+
+def failure_of(answer: bytes | Conversation) -> str:
+    """Return the fixed word for *answer*."""
+    with raw_server(answer) as server, pytest.raises(HTTPFailureError) as raised:
+        a_client(server.url, timeouts=QUICK).send("POST", "/users", b"{}", KEY)
+    return raised.value.reason
+
+
+def test_request_is_sent_as_asked() -> None:
+    """Method, path, body and headers arrive; no compression is asked for."""
+    with raw_server(OK) as server:
+        answer = a_client(server.url).send("POST", "/users/a/auth_tokens", b'{"a":1}', KEY)
+
+    head = server.requests[0].lower()
+    assert (answer.status, answer.body, answer.is_json) == (200, b"{}", True)
+    assert head.startswith(b"post /v3/users/a/auth_tokens http/1.1\r\n")
+    for line in (b"apikey: canary-key", b"accept-encoding: identity", b"accept: application/json"):
+        assert line in head
+    assert head.endswith(b'\r\n\r\n{"a":1}')
+
+
+def test_connections_are_kept() -> None:
+    """Twenty calls in a row need one connection."""
+    with raw_server(OK) as server:
+        client = a_client(server.url)
+        for _ in range(20):
+            client.send("POST", "/users", b"{}", KEY)
+
+    assert (server.connections, len(server.requests)) == (1, 20)
+
+
+def test_chunked_answers_keep_their_connection_too() -> None:
+    """An answer of unknown length is read to its end."""
+    chunked = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    )
+    with raw_server(chunked) as server:
+        client = a_client(server.url)
+        bodies = {client.send("POST", "/users", b"{}", KEY).body for _ in range(3)}
+
+    assert (server.connections, bodies) == (1, {b"{}"})
+
+
+def test_connection_that_the_server_closed_is_not_used_again() -> None:
+    """A keep-alive connection that went stale in between costs no login."""
+
+    def answer_and_close(connection: socket.socket) -> None:
+        connection.sendall(OK)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with raw_server(answer_and_close, OK) as server:
+        client = a_client(server.url)
+        statuses = [client.send("POST", "/users", b"{}", KEY).status for _ in range(2)]
+
+    assert (server.connections, statuses) == (2, [200, 200])
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+def test_redirects_are_not_followed(status: str) -> None:
+    """The key does not travel to where an answer points."""
+    with raw_server(OK) as other:
+        redirect = an_answer(b"", f"Location: {other.url}/x", status=status)
+        with raw_server(redirect) as server:
+            answer = a_client(server.url).send("POST", "/users", b"{}", KEY)
+
+    assert answer.status == int(status[:3])
+    assert other.connections == 0
+
+
+def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy would read the key."""
+    with raw_server(OK) as proxy, raw_server(OK) as server:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        a_client(server.url).send("POST", "/users", b"{}", KEY)
+
+    assert (proxy.connections, server.connections) == (0, 1)
+
+
+def test_netrc_is_not_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nobody's netrc adds credentials."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login u password canary-netrc\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    with raw_server(OK) as server:
+        a_client(server.url).send("POST", "/users", b"{}", KEY)
+
+    assert b"authorization" not in server.requests[0].lower()
+
+
+def test_cookies_are_not_kept() -> None:
+    """A cookie that came with one user's answer does not travel with another's call."""
+    with raw_server(an_answer(b"{}", "Set-Cookie: user=alice; Path=/")) as server:
+        client = a_client(server.url)
+        for _ in range(2):
+            client.send("POST", "/users", b"{}", KEY)
+
+    assert b"cookie" not in server.requests[1].lower()
+
+
+def test_large_answers_are_cut_off() -> None:
+    """An answer over the limit is a failure, and its rest is not read."""
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 104857600\r\n\r\n")
+        for _ in range(1600):
+            connection.sendall(b"x" * 65536)
+            sent += 65536
+
+    assert failure_of(flood) == "answer_too_large"
+    assert sent < 100 * 1024 * 1024
+
+
+def test_answers_up_to_the_limit_are_read() -> None:
+    """The limit itself still fits."""
+    with raw_server(an_answer(b"x" * MAX_ANSWER_BYTES)) as server:
+        answer = a_client(server.url).send("POST", "/users", b"{}", KEY)
+
+    assert len(answer.body) == MAX_ANSWER_BYTES
+
+
+def _drip(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    for _ in range(1000):
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def _hang(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def _reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.close()
+
+
+def _half(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (_hang, "timeout"),
+        (_drip, "timeout"),
+        (_reset, "connection_failed"),
+        (_half, "connection_failed"),
+        (b"not http at all\r\n\r\n", "connection_failed"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "connection_failed"),
+    ],
+    ids=["hang", "drip", "reset", "half", "not http", "bad chunk"],
+)
+def test_failures_have_a_word(answer: bytes | Conversation, reason: str) -> None:
+    """Whatever happens on the way ends in a fixed word, and in time."""
+    assert failure_of(answer) == reason
+
+
+def test_nobody_listens() -> None:
+    """A refused connection is a failure like another."""
+    with pytest.raises(HTTPFailureError) as raised:
+        a_client("http://127.0.0.1:9").send("POST", "/users", b"{}", KEY)
+
+    assert raised.value.reason == "connection_failed"
+    assert raised.value.__cause__ is None
+
+
+def test_unasked_compression_is_not_unpacked() -> None:
+    """A gzip bomb stays as small as it came."""
+    bomb = an_answer(b"\x1f\x8b" + b"\0" * 100, "Content-Encoding: gzip")
+    with raw_server(bomb) as server:
+        answer = a_client(server.url).send("POST", "/users", b"{}", KEY)
+
+    assert len(answer.body) == 102
+
+
+def test_processes_do_not_share_sockets() -> None:
+    """After a fork the child connects for itself."""
+    with raw_server(OK) as server:
+        client = a_client(server.url)
+        client.send("POST", "/users", b"{}", KEY)
+        child = multiprocessing.get_context("fork").Process(target=_send_and_exit, args=(client,))
+        child.start()
+        child.join(20)
+        client.send("POST", "/users", b"{}", KEY)
+
+    assert child.exitcode == 0
+    assert (server.connections, len(server.requests)) == (2, 3)
+
+
+def _send_and_exit(client: HTTPClient) -> None:
+    client.send("POST", "/users", b"{}", KEY)
+    os._exit(0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"Retry-After": "15"}, 15),
+        ({"Retry-After": "0"}, None),
+        ({"Retry-After": "86400"}, 3600),
+        ({"Retry-After": "9" * 400}, 3600),
+        ({"Retry-After": "-5"}, None),
+        ({"Retry-After": "junk"}, None),
+        ({"Retry-After": "\u0661\u0665"}, None),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:17:00 GMT"}, 20),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}, None),
+        ({"X-Rate-Limit-Reset": "1030"}, 30),
+        ({"X-RateLimit-Reset": "1040"}, 40),
+        ({"X-RateLimit-Reset": "900"}, None),
+        ({"Retry-After": "5", "X-RateLimit-Reset": "1040"}, 5),
+    ],
+)
+def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
+    """Seconds, dates and reset times are understood; nonsense is no time at all."""
+    assert retry_after_s(headers, now=1000.0) == expected
