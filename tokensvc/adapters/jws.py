@@ -1,7 +1,7 @@
 """JWS: a compact signed token in, its proven header and payload out (RFC 7515)."""
 
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -65,10 +65,14 @@ def parse_jws(text: str) -> UnverifiedJWS:
 
 
 def _decoded(segment: str) -> bytes:
+    """Return the bytes of *segment*, which has one spelling (RFC 4648, section 3.5)."""
     try:
-        return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+        raw = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except Base64Error:
         raise SessionError("token_malformed") from None
+    if urlsafe_b64encode(raw).rstrip(b"=") != segment.encode("ascii"):
+        raise SessionError("token_malformed")
+    return raw
 
 
 def _parse_header(raw: bytes) -> dict[str, object]:

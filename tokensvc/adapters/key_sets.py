@@ -1,6 +1,6 @@
 """Key sets: the keys that an issuer signs with, each bound to one algorithm when it is loaded."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, cast
 
@@ -20,7 +20,9 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 
 from tokensvc.domain.strict_json import JSONError, parse_json_object
 
-SECRET_ALGORITHMS: Final = frozenset({"HS256", "HS384", "HS512"})
+MIN_SECRET_BYTES: Final[Mapping[str, int]] = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""A secret is at least as long as the digest that it makes (RFC 7518, section 3.2)."""
+SECRET_ALGORITHMS: Final = frozenset(MIN_SECRET_BYTES)
 RSA_ALGORITHMS: Final = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"})
 CURVES: Final[Mapping[str, type[EllipticCurve]]] = {
     "ES256": SECP256R1,
@@ -29,10 +31,11 @@ CURVES: Final[Mapping[str, type[EllipticCurve]]] = {
 }
 PUBLIC_KEY_ALGORITHMS: Final = RSA_ALGORITHMS | CURVES.keys() | {"EdDSA"}
 
-MIN_SECRET_BYTES: Final = 32
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 8192
 """Above this one signature costs more than a login may."""
+ROCA_PRIMES: Final = (11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157)
+"""Modulo each of these, a weak modulus of CVE-2017-15361 is a power of 65537."""
 MAX_JWKS_BYTES: Final = 512 * 1024
 MAX_JWKS_KEYS: Final = 64
 MAX_KID_CHARS: Final = 256
@@ -97,16 +100,25 @@ class NamedKeys:
         return candidates[0] if len(candidates) == 1 else None
 
 
-def key_from_secret(secret: bytes, algorithms: Iterable[str]) -> PinnedKey:
-    """Return the shared *secret* as the key of the HS algorithms given."""
-    if len(secret) < MIN_SECRET_BYTES:
-        msg = f"a shared secret needs at least {MIN_SECRET_BYTES} bytes"
-        raise KeyPolicyError(msg)
+def key_from_secret(secret: bytes, algorithms: Collection[str]) -> PinnedKey:
+    """Return the shared *secret* as the key of the HS algorithms given.
+
+    A public key is refused: everybody who has it could sign.
+    """
     _demand(algorithms, SECRET_ALGORITHMS, "a shared secret")
+    needed = max(MIN_SECRET_BYTES[name] for name in algorithms)
+    if len(secret) < needed:
+        msg = f"a shared secret needs at least {needed} bytes"
+        raise KeyPolicyError(msg)
+    try:
+        _ALGORITHMS["HS256"].prepare_key(secret)
+    except PyJWTError:
+        msg = "a shared secret is no key or certificate in PEM, DER or JWK form"
+        raise KeyPolicyError(msg) from None
     return PinnedKey({name: VerificationKey(name, secret) for name in algorithms})
 
 
-def key_from_pem(pem: bytes, algorithms: Iterable[str]) -> PinnedKey:
+def key_from_pem(pem: bytes, algorithms: Collection[str]) -> PinnedKey:
     """Return the public key in *pem* (SubjectPublicKeyInfo) for the algorithms given."""
     try:
         key = load_pem_public_key(pem)
@@ -141,7 +153,7 @@ def keys_from_jwks(text: bytes, algorithms: Collection[str]) -> NamedKeys:
     return NamedKeys(keys)
 
 
-def _demand(algorithms: Iterable[str], allowed: Collection[str], owner: str) -> None:
+def _demand(algorithms: Collection[str], allowed: Collection[str], owner: str) -> None:
     wrong = sorted(set(algorithms) - set(allowed))
     if wrong:
         msg = f"{owner} cannot be used with {', '.join(wrong)}"
@@ -151,6 +163,8 @@ def _demand(algorithms: Iterable[str], allowed: Collection[str], owner: str) -> 
 def _algorithms_of(key: object) -> frozenset[str]:
     """Return what *key* may verify, or refuse it for what it is."""
     if isinstance(key, RSAPublicKey) and MIN_RSA_BITS <= key.key_size <= MAX_RSA_BITS:
+        if _is_roca(key.public_numbers().n):
+            raise KeyPolicyError("this RSA key can be factored (CVE-2017-15361): replace it")
         return RSA_ALGORITHMS
     if isinstance(key, EllipticCurvePublicKey):
         return frozenset(name for name, curve in CURVES.items() if isinstance(key.curve, curve))
@@ -158,6 +172,14 @@ def _algorithms_of(key: object) -> frozenset[str]:
         return frozenset({"EdDSA"})
     msg = f"a public key is RSA of {MIN_RSA_BITS} to {MAX_RSA_BITS} bits, EC or Ed25519"
     raise KeyPolicyError(msg)
+
+
+def _is_roca(modulus: int) -> bool:
+    """Return whether *modulus* bears the fingerprint; by chance one in 200 million does."""
+    return all(
+        modulus % prime in {pow(65537, exponent, prime) for exponent in range(prime)}
+        for prime in ROCA_PRIMES
+    )
 
 
 def _jwks_members(text: bytes) -> list[dict[str, object]]:

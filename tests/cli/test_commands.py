@@ -1,0 +1,143 @@
+"""Commands: what an operator types, and what comes back."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import jwt
+import pytest
+
+from tests.builders import API_KEY, SECRET, an_environment
+from tests.processes import command
+from tokensvc import __version__
+
+ROOT = Path(__file__).parents[2]
+DEVELOPMENT = {"TOKENSVC_CONFIG": str(ROOT / "config/development.toml")}
+
+
+def run(*arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run `tokensvc ARGUMENTS` to its end."""
+    return subprocess.run(  # noqa: S603 (our own command)
+        command(*arguments),
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_check_of_good_settings() -> None:
+    """Good settings exit with 0."""
+    done = run("config", "check", environ=an_environment())
+
+    assert (done.returncode, done.stdout) == (0, "The settings can be used.\n")
+
+
+@pytest.mark.parametrize("arguments", [("config", "check"), ("config", "show"), ("serve",)])
+def test_bad_settings_end_a_command(arguments: tuple[str, ...]) -> None:
+    """Bad ones exit with 78 and name every fault; there is no traceback."""
+    done = run(*arguments, environ={"TOKENSVC_COMETCHAT__REGION": "US!"})
+
+    assert done.returncode == 78
+    assert "TOKENSVC_COMETCHAT__APP_ID" in done.stderr
+    assert "TOKENSVC_COMETCHAT__REGION" in done.stderr
+    assert "TOKENSVC_SESSIONS" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_show_masks_secrets() -> None:
+    """The settings in force can be shown to anybody."""
+    done = run(
+        "config",
+        "show",
+        environ=an_environment(TOKENSVC_LIMITS__STORAGE_URL="redis://u:canary@127.0.0.1:9/0"),
+    )
+
+    assert done.returncode == 0
+    assert 'storage_url = "redis://u:********@127.0.0.1:9/0"' in done.stdout
+    assert not any(secret in done.stdout for secret in (API_KEY, SECRET, "canary"))
+
+
+def test_shown_settings_are_settings(tmp_path: Path) -> None:
+    """What is shown can be used as a file, once the secrets are put back."""
+    shown = run("config", "show", environ=an_environment()).stdout
+    file = tmp_path / "config.toml"
+    file.write_text(
+        shown.replace('api_key = "********"', f'api_key = "{API_KEY}"').replace(
+            '"********"', f'"{SECRET}"'
+        )
+    )
+
+    done = run("--config", str(file), "config", "check", environ={})
+
+    assert (done.returncode, done.stdout) == (0, "The settings can be used.\n")
+
+
+def test_session_token_of_a_development_key() -> None:
+    """A developer gets a token with the claims they ask for."""
+    done = run("session-token", "--sub", "alice", "--claim", "level=7", environ=DEVELOPMENT)
+
+    claims = jwt.decode(done.stdout.strip(), options={"verify_signature": False})
+    assert (claims["sub"], claims["level"], claims["iss"]) == ("alice", 7, "https://app.localhost")
+
+
+def test_session_token_of_a_real_key_is_refused() -> None:
+    """With a real key nobody signs by hand."""
+    done = run("session-token", "--sub", "alice", environ=an_environment())
+
+    assert done.returncode != 0
+    assert "no development key" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [("--claim", "x"), ("--issuer", "https://nobody")])
+def test_session_token_of_bad_wishes(arguments: tuple[str, ...]) -> None:
+    """A mistake is a sentence, not a traceback."""
+    done = run("session-token", "--sub", "alice", *arguments, environ=DEVELOPMENT)
+
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_version() -> None:
+    """The version can be asked for."""
+    assert run("--version", environ={}).stdout == f"tokensvc, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("serve",),
+        ("demo",),
+        ("emulator",),
+        ("config",),
+        ("config", "check"),
+        ("session-token",),
+    ],
+)
+def test_help_reads_well(arguments: tuple[str, ...]) -> None:
+    """Each command explains itself, in lines that fit a terminal."""
+    done = run(*arguments, "--help", environ={})
+
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) > 4
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_wsgi_door() -> None:
+    """wsgi.py gives any WSGI server its application."""
+    program = "import wsgi; print(wsgi.application.test_client().get('/livez').status_code)"
+    done = subprocess.run(  # noqa: S603 (our own interpreter and program)
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **an_environment()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "200"

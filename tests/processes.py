@@ -1,0 +1,100 @@
+"""The service as a process of its own, as an operator runs it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.builders import an_environment
+
+READY_WITHIN_S = 30.0
+
+
+@dataclass
+class Process:
+    """A running command, its output in files."""
+
+    popen: subprocess.Popen[bytes]
+    stdout: Path
+    stderr: Path
+    url: str
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the audit lines so far; a line that is no JSON is an error."""
+        return [json.loads(line) for line in self.stdout.read_text().splitlines()]
+
+    def end(self, by: signal.Signals = signal.SIGTERM) -> int:
+        """Ask the process to end and return its exit code."""
+        self.popen.send_signal(by)
+        return self.popen.wait(30)
+
+
+def a_free_port() -> int:
+    """Return a port on which nothing listens at the moment."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def command(*arguments: str) -> list[str]:
+    """Return how to run tokensvc with this interpreter."""
+    return [sys.executable, "-c", "from tokensvc.cli import main; main()", *arguments]
+
+
+@contextmanager
+def running(
+    folder: Path, *arguments: str, url: str, environ: Mapping[str, str], ready: str = "/readyz"
+) -> Iterator[Process]:
+    """Run `tokensvc ARGUMENTS` until the block ends; it starts once *url* answers."""
+    stdout, stderr = folder / "stdout", folder / "stderr"
+    with stdout.open("wb") as out, stderr.open("wb") as err:
+        popen = subprocess.Popen(  # noqa: S603 (our own command)
+            command(*arguments),
+            env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **environ},
+            stdout=out,
+            stderr=err,
+        )
+        process = Process(popen, stdout, stderr, url)
+        try:
+            _wait_for(process, url + ready)
+            yield process
+        finally:
+            if popen.poll() is None:
+                popen.terminate()
+                popen.wait(30)
+
+
+@contextmanager
+def serving(folder: Path, *, vendor_url: str, **environ: str) -> Iterator[Process]:
+    """Run `tokensvc serve` against a vendor at *vendor_url*."""
+    port = a_free_port()
+    chosen = an_environment(
+        TOKENSVC_COMETCHAT__BASE_URL=f"{vendor_url}/v3",
+        TOKENSVC_SERVER__PORT=str(port),
+        **{"TOKENSVC_SERVER__WORKERS": "1", **environ},
+    )
+    with running(folder, "serve", url=f"http://127.0.0.1:{port}", environ=chosen) as process:
+        yield process
+
+
+def _wait_for(process: Process, url: str) -> None:
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(url, timeout=1).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.05)
+        if process.popen.poll() is not None:
+            break
+    raise AssertionError(process.stderr.read_text() + process.stdout.read_text())
