@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping
-
 from urllib.parse import urlsplit
 
 import click

@@ -1,20 +1,18 @@
 """The emulator's HTTP server: any host name, one port, a journal of what came in."""
 
 import json
+import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
-from wsgiref.types import StartResponse, WSGIEnvironment
 
-from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
-from werkzeug.wrappers import Request as WSGIRequest
-from werkzeug.wrappers import Response as WSGIResponse
-
+from tokensvc.emulator.errors import path_unknown
 from tokensvc.emulator.front import Front, Request, Response
 from tokensvc.emulator.switches import Switches
 from tokensvc.emulator.world import World
@@ -69,7 +67,7 @@ class EmulatorServer:
         self.port = port
         self._front = Front(self.world)
         self._tls = (str(tls_cert), str(tls_key)) if tls_cert and tls_key else None
-        self._server: BaseWSGIServer | None = None
+        self._server: _Server | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -84,15 +82,11 @@ class EmulatorServer:
 
     def start(self) -> None:
         """Listen, and answer from threads of its own. Raises OSError if the port is taken."""
-        server = make_server(
-            HOST,
-            self.port,
-            self._wsgi,
-            threaded=True,
-            request_handler=_Handler,
-            ssl_context=self._tls,
-        )
-        server.socket.listen(BACKLOG)
+        server = _Server((HOST, self.port), _Handler)
+        server.answer = self._answer
+        if self._tls:
+            server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            server.tls.load_cert_chain(*self._tls)
         self.port = server.server_port
         self._server = server
         self._thread = threading.Thread(
@@ -119,30 +113,14 @@ class EmulatorServer:
     ) -> None:
         self.stop()
 
-    def _wsgi(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _answer(self, request: Request) -> Response:
         started = time.perf_counter()
-        incoming = WSGIRequest(environ)
-        incoming.max_content_length = MAX_BODY_BYTES
-        path = str(environ.get("RAW_URI", incoming.path)).partition("?")[0]
-        request = Request(
-            method=incoming.method,
-            path=path,
-            query=incoming.query_string.decode("latin-1"),
-            headers={name.lower(): value for name, value in incoming.headers.items()},
-            body=_body_of(incoming),
-        )
-        response = self._respond(request)
-        self._write_down(request, response.status, time.perf_counter() - started)
-        answer = WSGIResponse(
-            json.dumps(response.body), status=response.status, mimetype="application/json"
-        )
-        answer.headers.update({**response.headers, **_cors(request)})
-        return answer(environ, start_response)
-
-    def _respond(self, request: Request) -> Response:
         if request.method == "OPTIONS":
-            return Response(200, {}, {})
-        return self._front.answer(request)
+            response = Response(200, {}, {})
+        else:
+            response = self._front.answer(request)
+        self._write_down(request, response.status, time.perf_counter() - started)
+        return Response(response.status, response.body, {**response.headers, **_cors(request)})
 
     def _write_down(self, request: Request, status: int, duration_s: float) -> None:
         try:
@@ -162,20 +140,85 @@ class EmulatorServer:
         )
 
 
-def _body_of(incoming: WSGIRequest) -> bytes:
-    """Return the body, or one that is too large for every route."""
-    try:
-        return incoming.get_data()
-    except RequestEntityTooLarge:
-        return b" " * (MAX_BODY_BYTES + 1)
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = BACKLOG
+    answer: Callable[[Request], Response]
+    tls: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection; its handshake is left to its own thread."""
+        connection, address = super().get_request()
+        if self.tls:
+            connection = self.tls.wrap_socket(
+                connection, server_side=True, do_handshake_on_connect=False
+            )
+        return connection, address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing: clients come and go as they like."""
 
 
-class _Handler(WSGIRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
+    """HTTP/1.1 with kept connections; whatever the method, the front answers."""
+
+    server: _Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+    wbufsize = -1
     timeout = IDLE_CONNECTION_S
 
-    def log(self, type: str, message: str, *args: object) -> None:  # noqa: A002 (werkzeug's name)
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Find a `do_METHOD` for every method there is."""
+        if name.startswith("do_"):
+            return self._serve
+        raise AttributeError(name)
+
+    def _serve(self) -> None:
+        path, _, query = self.path.partition("?")
+        request = Request(
+            method=self.command,
+            path=path,
+            query=query,
+            headers={name.lower(): value for name, value in self.headers.items()},
+            body=self._read_body(),
+        )
+        self._send(self.server.answer(request))
+
+    def _read_body(self) -> bytes:
+        """Return the body; one that is too large for every route ends the connection."""
+        length = self.headers.get("Content-Length", "0")
+        if "Transfer-Encoding" in self.headers or not length.isdigit():
+            self.close_connection = True
+            return b""
+        if int(length) > MAX_BODY_BYTES:
+            self.close_connection = True
+            return b" " * (MAX_BODY_BYTES + 1)
+        return self.rfile.read(int(length))
+
+    def _send(self, response: Response) -> None:
+        body = json.dumps(response.body).encode()
+        self.send_response(response.status)
+        for name, value in response.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+        self.wfile.flush()
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answer what is no HTTP with an envelope too."""
+        del message, explain
+        self.close_connection = True
+        self._send(Response(code, path_unknown().envelope(), {}))
+
+    def version_string(self) -> str:
+        """Return the Server header."""
+        return "emulator"
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
         """Write nothing: the journal has it."""
 
 
