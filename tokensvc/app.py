@@ -46,7 +46,7 @@ def app_around(services: Services, settings: Settings) -> Flask:
     """Return the Flask app whose routes open on *services*."""
     app = Flask("tokensvc", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # (the default provider has it)
-    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     keep_records(app, services.recording)
     answer_with_problems(app)
     services.limiter.init_app(app)

@@ -9,7 +9,7 @@ from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 
 from tokensvc.domain.audit import Fingerprinter
-from tokensvc.domain.errors import MediaTypeError, RequestError
+from tokensvc.domain.errors import BodyTooLargeError, MediaTypeError, RequestError
 from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import Session
 from tokensvc.domain.ports import SessionVerifier
@@ -74,6 +74,9 @@ def _demand_empty_body() -> None:
     body = request.get_data(cache=False)
     if not body:
         return
+    if len(body) > MAX_BODY_BYTES:
+        # A body of undeclared length is cut by the framework, not refused.
+        raise BodyTooLargeError("body_too_large")
     if request.mimetype != "application/json":
         raise MediaTypeError("body_not_json")
     try:
