@@ -99,7 +99,11 @@ def _directory(settings: Settings, now: Callable[[], float]) -> CometChatClient:
     )
     return CometChatClient(
         http=HTTPClient(
-            cometchat.rest_url, pool_size=cometchat.max_in_flight, timeouts=timeouts, now=now
+            cometchat.rest_url,
+            pool_size=cometchat.max_in_flight,
+            timeouts=timeouts,
+            ca_file=cometchat.ca_file,
+            now=now,
         ),
         bulkhead=Bulkhead(cometchat.max_in_flight),
         api_key=cometchat.api_key.get_secret_value(),

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
+from cryptography.x509 import load_pem_x509_certificates
 from limits import parse_many
 from pydantic import (
     AfterValidator,
@@ -51,6 +52,16 @@ def _base_url(text: str) -> str:
     if url.query or url.fragment or url.username:
         raise ValueError("must hold no query, fragment or credentials")
     return text.rstrip("/")
+
+
+def _certificates(path: Path) -> Path:
+    try:
+        load_pem_x509_certificates(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ValueError("holds no PEM certificates") from None
+    return path
 
 
 def _origin(text: str) -> str:
@@ -115,6 +126,7 @@ class CometChatSettings(Section):
     api_key: Annotated[SecretStr, AfterValidator(_header_safe)]
     api_key_file: Path | None = None
     base_url: Annotated[str, AfterValidator(_base_url)] | None = None
+    ca_file: Annotated[Path, AfterValidator(_certificates)] | None = None
     connect_timeout_s: Seconds = 1.0
     read_timeout_s: Seconds = 2.0
     total_timeout_s: Seconds = 5.0

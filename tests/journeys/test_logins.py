@@ -11,7 +11,7 @@ from tests.processes import Process
 from tokensvc.emulator import EmulatorServer
 
 
-def login(process: Process, **changes: object) -> requests.Response:
+def login(process: Process, **changes: str) -> requests.Response:
     """Log in as a client does."""
     return requests.post(
         f"{process.url}/v1/auth-tokens", headers=bearer(a_token(**changes)), timeout=30

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Final
 
 import requests
@@ -57,8 +58,9 @@ class Timeouts:
 class HTTPClient:
     """Sends JSON to one base URL and reads bounded answers.
 
-    Follows no redirect, reads no proxy or netrc from the environment (both would
-    carry the key to another host), and retries nothing by itself.
+    Follows no redirect, reads no proxy, netrc or certificate bundle from the
+    environment (they would carry the key to another host), and retries nothing by
+    itself. *ca_file* (PEM) takes the place of the public certificate authorities.
     """
 
     def __init__(
@@ -67,11 +69,13 @@ class HTTPClient:
         *,
         pool_size: int,
         timeouts: Timeouts | None = None,
+        ca_file: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._pool_size = pool_size
         self._timeouts = timeouts or Timeouts()
+        self._ca_file = ca_file
         self._now = now
         self._session: tuple[int, requests.Session] | None = None
 
@@ -103,8 +107,26 @@ class HTTPClient:
         """Return this process's Session: sockets must not be shared across a fork."""
         pid = os.getpid()
         if self._session is None or self._session[0] != pid:
-            self._session = (pid, _new_session(self._base_url, self._pool_size))
+            self._session = (pid, self._new_session())
         return self._session[1]
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        # A cookie that came with one user's answer must not travel with another's call.
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.verify = str(self._ca_file) if self._ca_file else True
+        session.headers = requests.structures.CaseInsensitiveDict(
+            {
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+                "User-Agent": f"tokensvc/{__version__}",
+            }
+        )
+        pool = HTTPAdapter(pool_connections=1, pool_maxsize=self._pool_size, max_retries=0)
+        session.mount(self._base_url, pool)
+        return session
 
     def _whole(self, response: requests.Response, deadline: float) -> HTTPAnswer:
         body = bytearray()
@@ -121,23 +143,6 @@ class HTTPClient:
             is_json=media_type.strip().lower() == "application/json",
             retry_after_s=retry_after_s(response.headers, self._now()),
         )
-
-
-def _new_session(base_url: str, pool_size: int) -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    # A cookie that came with one user's answer must not travel with another's call.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers = requests.structures.CaseInsensitiveDict(
-        {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
-            "User-Agent": f"tokensvc/{__version__}",
-        }
-    )
-    session.mount(base_url, HTTPAdapter(pool_connections=1, pool_maxsize=pool_size, max_retries=0))
-    return session
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:

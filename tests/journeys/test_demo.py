@@ -1,0 +1,178 @@
+"""The demo, as `make run` starts it: its page in a browser, and what it prints."""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser, Page, expect
+
+from tests.processes import Process, a_free_port, running
+
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = os.environ.get("TOKENSVC_SCREENSHOTS")
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Process]:
+    """Run `tokensvc demo` on free ports."""
+    page_port, service_port, emulator_port = (a_free_port() for _ in range(3))
+    with running(
+        tmp_path,
+        *("--config", str(ROOT / "config/development.toml"), "demo"),
+        *("--port", str(page_port), "--service-port", str(service_port)),
+        *("--emulator-port", str(emulator_port)),
+        url=f"http://127.0.0.1:{service_port}",
+        environ={},
+    ) as process:
+        process.url = f"http://127.0.0.1:{page_port}"
+        yield process
+
+
+@pytest.fixture(params=[DESK, PHONE], ids=["desk", "phone"])
+def page(
+    demo: Process, launch: Callable[..., Browser], request: pytest.FixtureRequest
+) -> Iterator[Page]:
+    """Open the page on a desk's and on a phone's screen; any error in it fails the test."""
+    faults: list[str] = []
+    opened = launch().new_page(viewport=request.param)
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("requestfailed", lambda failed: faults.append(failed.url))
+    hosts: set[str] = set()
+    opened.on("request", lambda sent: hosts.add(sent.url.split("/")[2].split(":")[0]))
+    opened.goto(f"{demo.url}/")
+    yield opened
+    if SCREENSHOTS:
+        name = re.sub(r"\W+", "-", request.node.name)
+        opened.screenshot(path=f"{SCREENSHOTS}/{name}.png", full_page=True)
+    assert faults == []
+    assert hosts == {"127.0.0.1"}
+
+
+def fits(page: Page) -> bool:
+    """Return whether nothing sticks out to the side."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+@pytest.mark.browser
+def test_first_login_is_drawn(page: Page) -> None:
+    """A login shows its steps with their times, and the answer."""
+    page.get_by_role("button", name="bob").click()
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.locator("#status")).to_have_text("201")
+    expect(page.locator("#body")).to_contain_text('"uid": "bob"')
+    labels = page.locator(".step .label").all_inner_texts()
+    assert "ERR_UID_NOT_FOUND" in labels
+    assert labels.index("create auth token") < labels.index("create user")
+    assert re.fullmatch(r"\d+\.\d ms", page.locator(".step .took").nth(1).inner_text())
+    assert fits(page)
+
+
+@pytest.mark.browser
+def test_returning_login_is_shorter(page: Page) -> None:
+    """The second login of a user shows one call to CometChat."""
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("#body")).to_contain_text('"userCreated": true')
+
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.locator("#body")).to_contain_text('"userCreated": false')
+    assert "create user" not in page.locator(".step .label").all_inner_texts()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("button", "status", "code", "action"),
+    [
+        ("Expired session", "401", "session_expired", "reauthenticate"),
+        ("Over the limit", "429", "rate_limited", "retry"),
+        ("Deactivated user", "403", "user_deactivated", "stop"),
+    ],
+)
+def test_refusals_are_shown(page: Page, button: str, status: str, code: str, action: str) -> None:
+    """Each way to be refused has a button, and shows the problem and what a client does."""
+    page.get_by_role("button", name=button).click()
+
+    expect(page.locator("#status")).to_have_text(status)
+    expect(page.locator("#body")).to_contain_text(f'"code": "{code}"')
+    expect(page.locator("#advice")).to_contain_text(f"{action}:")
+    assert fits(page)
+
+
+@pytest.mark.browser
+def test_typed_user_that_is_no_uid(page: Page) -> None:
+    """Whoever types an e-mail address sees why that is no uid, and nothing is run as HTML."""
+    page.get_by_label("or type a user id").fill("<img src=x onerror=alert(1)>")
+    page.get_by_role("button", name="Log in").click()
+
+    expect(page.locator("#body")).to_contain_text("uid_not_allowed")
+    assert page.locator("main img").count() == 0
+
+
+def test_demo_prints_what_a_newcomer_needs(demo: Process) -> None:
+    """The page's address, a session token and a curl line that works."""
+    requests.get(f"{demo.url}/", timeout=5).raise_for_status()
+    printed = _printed(demo, "Ctrl-C")
+
+    endpoint, token = re.findall(
+        r"curl -i -X POST (\S+) -H 'Authorization: Bearer (\S+)'", printed
+    )[0]
+    answer = requests.post(endpoint, headers={"Authorization": f"Bearer {token}"}, timeout=5)
+    assert f"{demo.url}/" in printed
+    assert (answer.status_code, answer.json()["uid"]) == (201, "alice")
+
+
+def _printed(demo: Process, last: str) -> str:
+    """Return what the demo has printed, once *last* is there."""
+    for _ in range(100):
+        printed = demo.stdout.read_text()
+        if last in printed:
+            return printed
+        requests.get(f"{demo.url}/place", timeout=5)
+    raise AssertionError(demo.stdout.read_text())
+
+
+@pytest.mark.parametrize("host", ["evil.test", "127.0.0.1.evil.test:80"])
+def test_demo_answers_nobody_elses_page(demo: Process, host: str) -> None:
+    """Another page that gets here by its own host name can sign nobody in."""
+    answer = requests.post(
+        f"{demo.url}/sign-in", json={"user": "alice"}, headers={"Host": host}, timeout=5
+    )
+
+    assert (answer.status_code, "sessionToken" in answer.text) == (421, False)
+
+
+@pytest.mark.parametrize(
+    "wish", [None, [], {}, {"user": ""}, {"user": 7}, {"user": "x" * 101}, {"user": "a", "kind": 1}]
+)
+def test_demo_refuses_odd_wishes(demo: Process, wish: object) -> None:
+    """The demo's own endpoint answers mistakes with a sentence."""
+    answer = requests.post(f"{demo.url}/sign-in", json=wish, timeout=5)
+
+    assert answer.status_code in {400, 415}
+    assert answer.json()["error"]
+
+
+def test_demo_with_half_of_a_real_app(tmp_path: Path) -> None:
+    """Two of the three variables are a mistake, and the third is named."""
+    with (
+        pytest.raises(AssertionError, match="TOKENSVC_COMETCHAT__API_KEY"),
+        running(
+            tmp_path,
+            *("--config", str(ROOT / "config/development.toml"), "demo"),
+            url="http://127.0.0.1:9",
+            environ={"TOKENSVC_COMETCHAT__APP_ID": "x", "TOKENSVC_COMETCHAT__REGION": "us"},
+        ),
+    ):
+        pytest.fail("it started")
+
+
+def test_demo_ends_with_everything(demo: Process) -> None:
+    """Ctrl-C ends the page, the service and the emulator."""
+    assert demo.end() == 0
+    with pytest.raises(requests.ConnectionError):
+        requests.get(demo.url, timeout=2)
