@@ -72,6 +72,7 @@ function draw(user, session, asked, tries) {
   find("#status").className = `status ${good ? "good" : "bad"}`;
   find("#advice").textContent = good ? "Hand authToken, appId and region to CometChat's SDK." : ADVICE[body.action];
   find("#body").textContent = JSON.stringify(body, null, 2);
+  find("#travelled").scrollIntoView({ block: "nearest", behavior: "smooth" });
   find("#headers").replaceChildren(...SHOWN_HEADERS.filter((name) => answer.headers.get(name)).flatMap((name) => [
     element("dt", name), element("dd", answer.headers.get(name)),
   ]));
@@ -86,7 +87,7 @@ function serverSteps(timing) {
     name === "verify"
       ? [{ from: SERVICE, to: SERVICE, label: "session token verified", took, tone: "good" }]
       : [{ from: SERVICE, to: VENDOR, label: name.replaceAll("_", " ") },
-         { from: VENDOR, to: SERVICE, label: outcome, took, tone: outcome === "ok" ? "good" : "bad" }]
+         { from: VENDOR, to: SERVICE, label: outcome === "ok" ? "done" : outcome, took, tone: outcome === "ok" ? "good" : "bad" }]
   ));
 }
 
