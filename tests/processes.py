@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -53,9 +54,17 @@ def command(*arguments: str) -> list[str]:
 
 @contextmanager
 def running(
-    folder: Path, *arguments: str, url: str, environ: Mapping[str, str], ready: str = "/readyz"
+    folder: Path,
+    *arguments: str,
+    url: str,
+    environ: Mapping[str, str],
+    ready: str | None = "/readyz",
 ) -> Iterator[Process]:
-    """Run `tokensvc ARGUMENTS` until the block ends; it starts once *url* answers."""
+    """Run `tokensvc ARGUMENTS` until the block ends.
+
+    The block begins once *url* answers *ready* with a success, or, where there is
+    no such path, once somebody listens there.
+    """
     stdout, stderr = folder / "stdout", folder / "stderr"
     with stdout.open("wb") as out, stderr.open("wb") as err:
         popen = subprocess.Popen(  # noqa: S603 (our own command)
@@ -66,7 +75,7 @@ def running(
         )
         process = Process(popen, stdout, stderr, url)
         try:
-            _wait_for(process, url + ready)
+            _wait_for(process, ready)
             yield process
         finally:
             if popen.poll() is None:
@@ -87,14 +96,16 @@ def serving(folder: Path, *, vendor_url: str, **environ: str) -> Iterator[Proces
         yield process
 
 
-def _wait_for(process: Process, url: str) -> None:
+def _wait_for(process: Process, ready: str | None) -> None:
     deadline = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.popen.poll() is None:
         try:
-            if requests.get(url, timeout=1).ok:
+            if ready is None:
+                url = urlsplit(process.url)
+                socket.create_connection((url.hostname, url.port), timeout=1).close()
                 return
-        except requests.ConnectionError:
+            if requests.get(process.url + ready, timeout=1).ok:
+                return
+        except OSError:
             time.sleep(0.05)
-        if process.popen.poll() is not None:
-            break
     raise AssertionError(process.stderr.read_text() + process.stdout.read_text())
