@@ -297,11 +297,30 @@ def test_origins_are_exact(origin: str) -> None:
     assert faults_of(TOKENSVC_HTTP__ALLOWED_ORIGINS=json.dumps([origin]))
 
 
-def test_list_that_is_no_json() -> None:
-    """A list from the environment is JSON, and the fault says so."""
-    faults = faults_of(TOKENSVC_HTTP__ALLOWED_ORIGINS="https://a.test")
+def test_variable_that_is_no_json_hides_nothing() -> None:
+    """A list that is no JSON is a fault of its own, and the others are told all the same."""
+    faults = faults_of(
+        TOKENSVC_HTTP__ALLOWED_ORIGINS="https://a.test",
+        TOKENSVC_SESSIONS="[{",
+        TOKENSVC_SERVER__PORT="abc",
+        TOKENSVC_COMETCHAT__REGION=None,
+    )
 
-    assert any("ALLOWED_ORIGINS" in fault or "TOKENSVC_HTTP" in fault for fault in faults)
+    assert {fault.partition(":")[0] for fault in faults} == {
+        "TOKENSVC_HTTP__ALLOWED_ORIGINS",
+        "TOKENSVC_SESSIONS",
+        "server.port (TOKENSVC_SERVER__PORT)",
+        "cometchat.region (TOKENSVC_COMETCHAT__REGION)",
+        "sessions (TOKENSVC_SESSIONS)",
+    }
+
+
+def test_absent_section_names_its_values() -> None:
+    """Whoever sets nothing learns of each value that must be set."""
+    faults = "\n".join(faults_of({}))
+
+    for name in ("COMETCHAT__APP_ID", "COMETCHAT__REGION", "COMETCHAT__API_KEY", "SESSIONS"):
+        assert f"(TOKENSVC_{name}): is missing" in faults
 
 
 @pytest.mark.parametrize(

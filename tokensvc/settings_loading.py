@@ -1,6 +1,7 @@
 """Reading the settings: a TOML file, the environment, secret files; and all faults at once."""
 
 import difflib
+import itertools
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -8,13 +9,18 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr, ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from tokensvc.domain.secrecy import DEVELOPMENT_MARK, looks_guessable, looks_like_placeholder
-from tokensvc.settings import Settings, is_loopback, prefix_faults
+from tokensvc.settings import Settings
+from tokensvc.settings_faults import (
+    PREFIX,
+    faults_across,
+    secret_tables,
+    sentence,
+    setting_name,
+    variable_name,
+)
 
-PREFIX: Final = "TOKENSVC_"
 CONFIG_NAME: Final = "TOKENSVC_CONFIG"
 SECRETS: Final = ("api_key", "storage_url", "log_key")
 MAX_SECRET_FILE_BYTES: Final = 64 * 1024
@@ -46,18 +52,15 @@ def load_settings(
         config_file = Path(environ[CONFIG_NAME])
     faults = list(_unknown_names(environ))
     tables = _read_toml(config_file) if config_file else {}
-    raw: dict[str, Any] = {}
-    try:
-        raw = _merged(environ, tables, overrides or {})
-    except SettingsError as error:
-        faults.append(_not_json(error))
+    faults += filter(None, itertools.starmap(_unreadable, environ.items()))
+    raw = _merged(environ, tables, overrides or {})
     faults += _fill_secrets(raw)
     try:
         settings = Settings(**raw)
     except ValidationError as error:
-        faults += [_sentence(details) for details in error.errors(include_input=False)]
+        faults += [sentence(details) for details in error.errors(include_input=False)]
         settings = None
-    faults += _faults_across(raw)
+    faults += faults_across(raw)
     if faults or settings is None:
         raise ConfigurationError(faults)
     return settings
@@ -76,15 +79,30 @@ def setting_names(model: type[BaseModel] = Settings, path: tuple[str, ...] = ())
 def _merged(
     environ: Mapping[str, str], tables: Mapping[str, Any], overrides: Mapping[str, Any]
 ) -> dict[str, Any]:
-    environment = EnvSettingsSource(Settings)
-    known = _known_variables()
-    environment.env_vars = {
-        name.lower(): value for name, value in environ.items() if value and name in known
-    }
-    merged: dict[str, Any] = {}
-    for source in (tables, environment(), overrides):
+    readable = {name: environ[name] for name in environ if not _unreadable(name, environ[name])}
+    # An absent section is an empty one, so that each of its missing values is named.
+    merged: dict[str, Any] = {"cometchat": {}}
+    for source in (tables, _from_environment(readable), overrides):
         _overlay(merged, source)
     return merged
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    source = EnvSettingsSource(Settings)
+    known = _known_variables()
+    source.env_vars = {
+        name.lower(): value for name, value in environ.items() if value and name in known
+    }
+    return source()
+
+
+def _unreadable(name: str, value: str) -> str | None:
+    """Return the fault of a variable that must be JSON and is not."""
+    try:
+        _from_environment({name: value})
+    except SettingsError:
+        return f"{name}: is not JSON, which lists and tables are in the environment"
+    return None
 
 
 def _overlay(below: MutableMapping[str, Any], above: Mapping[str, Any]) -> None:
@@ -129,125 +147,26 @@ def _unknown_names(environ: Mapping[str, str]) -> Iterator[str]:
 
 def _known_variables() -> set[str]:
     """Return the names that are read: one for each setting, one for each section as JSON."""
-    return {_variable(name.split(".")) for name in [*setting_names(), *Settings.model_fields]}
-
-
-def _variable(path: Iterable[object]) -> str:
-    return PREFIX + "__".join(str(part).upper() for part in path)
-
-
-def _not_json(error: SettingsError) -> str:
-    field = re.search(r'field "(\w+)"', str(error))
-    name = _variable([field[1]]) if field else "a variable that holds a list or a table"
-    return f"{name}: is not JSON"
-
-
-def _secret_tables(
-    raw: Mapping[str, Any],
-) -> Iterator[tuple[MutableMapping[str, Any], list[object], str]]:
-    """Yield each table that may hold a secret, where it stands, and the secret's name."""
-    for section, secret in (
-        ("cometchat", "api_key"),
-        ("limits", "storage_url"),
-        ("audit", "log_key"),
-    ):
-        if isinstance(raw.get(section), MutableMapping):
-            yield raw[section], [section], secret
-    sessions = raw.get("sessions")
-    for index, session in enumerate(sessions if isinstance(sessions, list) else []):
-        if isinstance(session, MutableMapping):
-            yield session, ["sessions", index], "secret"
+    return {variable_name(name.split(".")) for name in [*setting_names(), *Settings.model_fields]}
 
 
 def _fill_secrets(raw: Mapping[str, Any]) -> Iterator[str]:
     """Read the secrets that are given as files into *raw*; yield what goes wrong."""
-    for table, place, name in _secret_tables(raw):
+    for table, place, name in secret_tables(raw):
         path = table.get(f"{name}_file")
         if path is None:
             continue
         if table.get(name) is not None:
-            yield f"{_name([*place, name])}: set it or {name}_file, not both"
+            yield f"{setting_name([*place, name])}: set it or {name}_file, not both"
             continue
         try:
             with Path(str(path)).open("rb") as file:
                 secret = file.read(MAX_SECRET_FILE_BYTES).decode("utf-8").strip("\r\n")
         except OSError as error:
-            yield f"{_name([*place, name + '_file'])}: cannot be read: {error.strerror}"
+            yield f"{setting_name([*place, name + '_file'])}: cannot be read: {error.strerror}"
         except UnicodeDecodeError:
-            yield f"{_name([*place, name + '_file'])}: is not UTF-8"
+            yield f"{setting_name([*place, name + '_file'])}: is not UTF-8"
         else:
             if not secret:
-                yield f"{_name([*place, name + '_file'])}: is empty"
+                yield f"{setting_name([*place, name + '_file'])}: is empty"
             table[name] = SecretStr(secret)
-
-
-def _faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong between settings, as far as *raw* can be read."""
-    development = str(raw.get("development", False)).lower() in {"true", "1", "yes", "on"}
-    for table, place, name in _secret_tables(raw):
-        secret = table.get(name)
-        text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-        if isinstance(text, str) and name != "storage_url":
-            weakness = _weakness(text, development=development, phrase_is_weak=name != "api_key")
-            if weakness:
-                yield f"{_name([*place, name])}: {weakness}"
-    sessions = [table for table, place, _ in _secret_tables(raw) if place[0] == "sessions"]
-    prefixes = [str(session.get("uid_prefix", "")) for session in sessions]
-    yield from (f"sessions: {fault}" for fault in prefix_faults(prefixes))
-    issuers = [str(session.get("issuer")) for session in sessions]
-    if len(set(issuers)) != len(issuers):
-        yield "sessions: two tables have the same issuer"
-    yield from _server_faults(raw, development=development)
-
-
-def _weakness(secret: str, *, development: bool, phrase_is_weak: bool) -> str | None:
-    if secret.startswith(DEVELOPMENT_MARK):
-        return None if development else "is published with this project: for development alone"
-    if looks_like_placeholder(secret):
-        return "is a placeholder"
-    if phrase_is_weak and looks_guessable(secret):
-        return "can be guessed; make one with: openssl rand -base64 48"
-    return None
-
-
-def _server_faults(raw: Mapping[str, Any], *, development: bool) -> Iterator[str]:
-    server = raw.get("server") if isinstance(raw.get("server"), Mapping) else {}
-    cometchat = raw.get("cometchat") if isinstance(raw.get("cometchat"), Mapping) else {}
-    host = server.get("host", "127.0.0.1") if server else "127.0.0.1"
-    if development and not is_loopback(str(host)):
-        yield f"{_name(['server', 'host'])}: must be loopback while development is true"
-    try:
-        threads = int((server or {}).get("threads", 128))
-        in_flight = int((cometchat or {}).get("max_in_flight", 112))
-    except (TypeError, ValueError):
-        return
-    if in_flight >= threads:
-        yield (
-            f"{_name(['cometchat', 'max_in_flight'])}: must be less than server.threads, "
-            "so that health probes find a thread"
-        )
-
-
-def _name(path: list[Any]) -> str:
-    """Return how a person finds a setting: its dotted name, and its variable if it has one."""
-    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    variable = _variable(path[:1] if any(isinstance(part, int) for part in path) else path)
-    return f"{dotted.removeprefix('.')} ({variable})"
-
-
-def _sentence(details: ErrorDetails) -> str:
-    path = [
-        part
-        for part in details["loc"]
-        if not str(part).startswith(("function-", "list[", "constrained-"))
-    ]
-    name = _name(path)
-    match details["type"]:
-        case "missing":
-            return f"{name}: is missing"
-        case "extra_forbidden":
-            return f"{name}: is not a setting"
-        case "value_error":
-            return f"{name}: {details['msg'].removeprefix('Value error, ')}"
-        case _:
-            return f"{name}: {details['msg'][:1].lower()}{details['msg'][1:]}"

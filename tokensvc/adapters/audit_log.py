@@ -1,5 +1,6 @@
 """The audit log: each request's record as one JSON line."""
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Final, TextIO
@@ -25,7 +26,7 @@ class AuditLog:
     """
 
     def __init__(self, stream: TextIO, *, secrets: Iterable[str] = ()) -> None:
-        literal = [re.escape(secret) for secret in secrets if secret]
+        literal = [re.escape(json.dumps(secret)[1:-1]) for secret in secrets if secret]
         self._masked = re.compile("|".join([*literal, *_TOKEN_SHAPES]))
         self._log = structlog.wrap_logger(
             structlog.PrintLogger(stream),

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 from granian import Granian
-from granian.constants import Interfaces
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
 from tokensvc.cli.config import warnings_about
@@ -62,6 +62,7 @@ def run_server(server: ServerSettings) -> None:
         address=server.host,
         port=server.port,
         interface=Interfaces.WSGI,
+        http=HTTPModes.http1,
         workers=server.workers or os.cpu_count() or 1,
         blocking_threads=server.threads,
         backlog=server.backlog,

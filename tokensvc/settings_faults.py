@@ -1,0 +1,105 @@
+"""Faults: what is wrong with the settings, in sentences that name what to set."""
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, Final
+
+from pydantic import SecretStr
+from pydantic_core import ErrorDetails
+
+from tokensvc.domain.secrecy import DEVELOPMENT_MARK, looks_guessable, looks_like_placeholder
+from tokensvc.settings import is_loopback, prefix_faults
+
+PREFIX: Final = "TOKENSVC_"
+_BRANCHES: Final = ("function-", "list[", "constrained-")
+"""How pydantic names the branches of a union, which are no settings."""
+_WORDS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a setting",
+    "list_type": "must be a list (in the environment: a JSON array)",
+    "model_type": "must be a table (in the environment: a JSON object)",
+    "model_attributes_type": "must be a table (in the environment: a JSON object)",
+}
+
+
+def variable_name(path: Iterable[object]) -> str:
+    return PREFIX + "__".join(str(part).upper() for part in path)
+
+
+def setting_name(path: list[Any]) -> str:
+    """Return how a person finds a setting: its dotted name, and its variable if it has one."""
+    dotted = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    named = list(itertools.takewhile(lambda part: isinstance(part, str), path))
+    variable = variable_name(named)
+    return f"{dotted.removeprefix('.')} ({variable})"
+
+
+def sentence(details: ErrorDetails) -> str:
+    """Return what pydantic found, in our words; the value itself is never quoted."""
+    path = [part for part in details["loc"] if not str(part).startswith(_BRANCHES)]
+    text = _WORDS.get(details["type"]) or details["msg"].removeprefix("Value error, ")
+    return f"{setting_name(path)}: {text[:1].lower()}{text[1:]}"
+
+
+def secret_tables(
+    raw: Mapping[str, Any],
+) -> Iterator[tuple[MutableMapping[str, Any], list[object], str]]:
+    """Yield each table that may hold a secret, where it stands, and the secret's name."""
+    for section, secret in (
+        ("cometchat", "api_key"),
+        ("limits", "storage_url"),
+        ("audit", "log_key"),
+    ):
+        if isinstance(raw.get(section), MutableMapping):
+            yield raw[section], [section], secret
+    sessions = raw.get("sessions")
+    for index, session in enumerate(sessions if isinstance(sessions, list) else []):
+        if isinstance(session, MutableMapping):
+            yield session, ["sessions", index], "secret"
+
+
+def faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong between settings, as far as *raw* can be read."""
+    development = str(raw.get("development", False)).lower() in {"true", "1", "yes", "on"}
+    for table, place, name in secret_tables(raw):
+        secret = table.get(name)
+        text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        if isinstance(text, str) and name != "storage_url":
+            weakness = _weakness(text, development=development, phrase_is_weak=name != "api_key")
+            if weakness:
+                yield f"{setting_name([*place, name])}: {weakness}"
+    sessions = [table for table, place, _ in secret_tables(raw) if place[0] == "sessions"]
+    prefixes = [str(session.get("uid_prefix", "")) for session in sessions]
+    yield from (f"sessions: {fault}" for fault in prefix_faults(prefixes))
+    issuers = [str(session.get("issuer")) for session in sessions]
+    if len(set(issuers)) != len(issuers):
+        yield "sessions: two tables have the same issuer"
+    yield from _server_faults(raw, development=development)
+
+
+def _weakness(secret: str, *, development: bool, phrase_is_weak: bool) -> str | None:
+    if secret.startswith(DEVELOPMENT_MARK):
+        return None if development else "is published with this project: for development alone"
+    if looks_like_placeholder(secret):
+        return "is a placeholder"
+    if phrase_is_weak and looks_guessable(secret):
+        return "can be guessed; make one with: openssl rand -base64 48"
+    return None
+
+
+def _server_faults(raw: Mapping[str, Any], *, development: bool) -> Iterator[str]:
+    server = raw.get("server") if isinstance(raw.get("server"), Mapping) else {}
+    cometchat = raw.get("cometchat") if isinstance(raw.get("cometchat"), Mapping) else {}
+    host = server.get("host", "127.0.0.1") if server else "127.0.0.1"
+    if development and not is_loopback(str(host)):
+        yield f"{setting_name(['server', 'host'])}: must be loopback while development is true"
+    try:
+        threads = int((server or {}).get("threads", 128))
+        in_flight = int((cometchat or {}).get("max_in_flight", 112))
+    except (TypeError, ValueError):
+        return
+    if in_flight >= threads:
+        yield (
+            f"{setting_name(['cometchat', 'max_in_flight'])}: must be less than server.threads, "
+            "so that health probes find a thread"
+        )
