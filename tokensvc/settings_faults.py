@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 from pydantic_core import ErrorDetails
@@ -11,6 +12,7 @@ from tokensvc.domain.secrecy import DEVELOPMENT_MARK, looks_guessable, looks_lik
 from tokensvc.settings import is_loopback, prefix_faults
 
 PREFIX: Final = "TOKENSVC_"
+_PUBLISHED: Final = "is published with this project: for development alone"
 _BRANCHES: Final = ("function-", "list[", "constrained-")
 """How pydantic names the branches of a union, which are no settings."""
 _WORDS: Final = {
@@ -61,25 +63,40 @@ def secret_tables(
 def faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong between settings, as far as *raw* can be read."""
     development = str(raw.get("development", False)).lower() in {"true", "1", "yes", "on"}
-    for table, place, name in secret_tables(raw):
-        secret = table.get(name)
-        text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-        if isinstance(text, str) and name != "storage_url":
-            weakness = _weakness(text, development=development, phrase_is_weak=name != "api_key")
-            if weakness:
-                yield f"{setting_name([*place, name])}: {weakness}"
+    yield from _weak_secrets(raw, development=development)
     sessions = [table for table, place, _ in secret_tables(raw) if place[0] == "sessions"]
     prefixes = [str(session.get("uid_prefix", "")) for session in sessions]
     yield from (f"sessions: {fault}" for fault in prefix_faults(prefixes))
-    issuers = [str(session.get("issuer")) for session in sessions]
-    if len(set(issuers)) != len(issuers):
+    issuers = [session["issuer"] for session in sessions if "issuer" in session]
+    if any(issuers.count(issuer) > 1 for issuer in issuers):
         yield "sessions: two tables have the same issuer"
     yield from _server_faults(raw, development=development)
 
 
-def _weakness(secret: str, *, development: bool, phrase_is_weak: bool) -> str | None:
-    if secret.startswith(DEVELOPMENT_MARK):
-        return None if development else "is published with this project: for development alone"
+def _weak_secrets(raw: Mapping[str, Any], *, development: bool) -> Iterator[str]:
+    for table, place, name in secret_tables(raw):
+        secret = table.get(name)
+        text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        if not isinstance(text, str) or name == "storage_url":
+            continue
+        # The emulator's published key opens nothing but the emulator.
+        emulated = name == "api_key" and _is_on_loopback(table.get("base_url"))
+        if text.startswith(DEVELOPMENT_MARK):
+            weakness = None if development or emulated else _PUBLISHED
+        else:
+            weakness = _weakness(text, phrase_is_weak=name != "api_key")
+        if weakness:
+            yield f"{setting_name([*place, name])}: {weakness}"
+
+
+def _is_on_loopback(url: object) -> bool:
+    try:
+        return isinstance(url, str) and is_loopback(urlsplit(url).hostname)
+    except ValueError:
+        return False
+
+
+def _weakness(secret: str, *, phrase_is_weak: bool) -> str | None:
     if looks_like_placeholder(secret):
         return "is a placeholder"
     if phrase_is_weak and looks_guessable(secret):
