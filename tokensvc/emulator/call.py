@@ -77,7 +77,10 @@ class Route:
 
 
 def a_page(call: Call, items: list[dict[str, Any]]) -> Answer:
-    """Return one page of *items*, with the pagination that lists carry."""
+    """Return one page of *items*, with the pagination that lists carry.
+
+    Unverified: that a size out of range is moved into it, and not refused.
+    """
     per_page = _number(call.query.get("perPage"), DEFAULT_PER_PAGE, MAX_PER_PAGE)
     page = _number(call.query.get("page"), 1, 10**6)
     shown = items[(page - 1) * per_page : page * per_page]

@@ -12,13 +12,14 @@ from tokensvc.emulator.call import Answer, Call, Route
 from tokensvc.emulator.world import App, Token, User
 
 API_VERSION: Final = "v3.0"
+DEVICE_FIELDS: Final = ("platform", "deviceId", "appInfo")
 
 
 def log_in(call: Call) -> Answer:
     """`PUT /me`: what `login(authToken)` sends."""
     token, user = _authenticated(call)
     token.device.update(
-        {name: call.members[name] for name in ("platform", "deviceId") if name in call.members}
+        {name: call.members[name] for name in DEVICE_FIELDS if name in call.members}
     )
     return Answer(_me(call, token, user))
 

@@ -40,6 +40,13 @@ def path_unknown() -> APIError:
     )
 
 
+def version_unknown() -> APIError:
+    """The path begins with a version that is not served (status and text unverified)."""
+    return APIError(
+        404, "ERR_INVALID_API_VERSION", "The API version is invalid. Please verify the API call."
+    )
+
+
 def app_missing() -> APIError:
     """The host names no app and there is no appId header (status unverified)."""
     return APIError(401, "AUTH_ERR_EMPTY_APPID", "The appId is missing. Please provide it.")
@@ -57,7 +64,7 @@ def key_missing() -> APIError:
 
 def key_unknown(key: str) -> APIError:
     """The key is not one of the app's (recorded, the key masked as here)."""
-    masked = f"{key[:5]}{'*' * max(0, len(key) - 10)}{key[-5:]}" if len(key) > 10 else "*****"  # noqa: PLR2004
+    masked = _masked(key)
     return APIError(
         401,
         "AUTH_ERR_APIKEY_NOT_FOUND",
@@ -66,14 +73,15 @@ def key_unknown(key: str) -> APIError:
     )
 
 
-def scope_too_small() -> APIError:
-    """The key is one of the app's and may not do this (recorded; there with the key in clear)."""
+def scope_too_small(key: str) -> APIError:
+    """The key is one of the app's and may not do this (recorded; in 2022 with the key in clear)."""
+    masked = _masked(key)
     return APIError(
         403,
         "AUTH_ERR_NO_ACCESS",
-        "The key cannot be used to perform this operation. "
+        f"The key {masked} cannot be used to perform this operation. "
         "Please use API key with a correct scope to perform the operation.",
-        "The key does not have enough clearance. "
+        f"The {masked} key does not have enough clearance. "
         "To perform the operation, please use the API key with the correct scope.",
     )
 
@@ -182,3 +190,8 @@ def import_malformed() -> APIError:
 def crash() -> APIError:
     """The emulator itself failed."""
     return APIError(500, "ERR_EXCEPTION", "Something went wrong. Please try again.")
+
+
+def _masked(key: str) -> str:
+    """Show five characters at either end (how a short key is masked is unverified)."""
+    return f"{key[:5]}{'*' * (len(key) - 10)}{key[-5:]}" if len(key) > 10 else "*****"  # noqa: PLR2004

@@ -54,11 +54,11 @@ class Rates:
         if self._switches.rate_headers in {"both", "X-Rate-Limit"}:
             headers["X-Rate-Limit"] = str(limit)
             headers["X-Rate-Limit-Remaining"] = str(remaining)
-            if reset_at:
+            if reset_at is not None:
                 headers["X-Rate-Limit-Reset"] = str(reset_at)
         if self._switches.rate_headers in {"both", "X-RateLimit"}:
             headers["X-RateLimit-Limit"] = str(limit)
             headers["X-RateLimit-Remaining"] = str(remaining)
-            if reset_at:
+            if reset_at is not None:
                 headers["X-RateLimit-Reset"] = str(reset_at)
         return headers

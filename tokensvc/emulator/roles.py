@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from tokensvc.emulator import errors
 from tokensvc.emulator.call import Answer, Call, Route, a_page
-from tokensvc.emulator.validation import parse_role
+from tokensvc.emulator.validation import parse_new_role, parse_role_changes
 from tokensvc.emulator.world import DEFAULT_ROLE
 
 MAX_ROLES: Final = 25
@@ -12,32 +12,34 @@ MAX_ROLES: Final = 25
 
 def create_role(call: Call) -> Answer:
     """`POST /roles`."""
-    slug, fields = parse_role(call.members, new=True)
+    slug, fields = parse_new_role(call.members)
     if slug in call.app.roles:
         raise errors.role_taken(slug)
     if len(call.app.roles) >= MAX_ROLES:
         # Unverified: how the documented limit of 25 is refused.
         raise errors.invalid({"role": [f"The app may not have more than {MAX_ROLES} roles."]})
     call.app.roles[slug] = {"role": slug, **fields, "createdAt": call.world.second()}
-    return Answer(call.app.roles[slug])
+    return Answer(dict(call.app.roles[slug]))
 
 
 def list_roles(call: Call) -> Answer:
-    """`GET /roles`."""
-    return a_page(call, list(call.app.roles.values()))
+    """`GET /roles`: newest first, as in the documented example (else unverified)."""
+    return a_page(call, [dict(role) for role in reversed(call.app.roles.values())])
 
 
 def get_role(call: Call) -> Answer:
     """`GET /roles/{role}`."""
-    return Answer(_role(call))
+    return Answer(dict(_role(call)))
 
 
 def update_role(call: Call) -> Answer:
     """`PUT /roles/{role}`."""
-    _, fields = parse_role(call.members, new=False)
+    fields, unset = parse_role_changes(call.members)
     role = _role(call)
     role.update(fields, updatedAt=call.world.second())
-    return Answer(role)
+    for name in unset:
+        role.pop(name, None)
+    return Answer(dict(role))
 
 
 def delete_role(call: Call) -> Answer:

@@ -2,6 +2,7 @@
 
 from tokensvc.emulator import errors
 from tokensvc.emulator.call import Answer, Call, Route, a_page
+from tokensvc.emulator.validation import parse_flag
 from tokensvc.emulator.world import Token
 
 DEVICE_FIELDS = ("platform", "userAgent", "deviceId", "appInfo")
@@ -9,12 +10,11 @@ DEVICE_FIELDS = ("platform", "userAgent", "deviceId", "appInfo")
 
 def create_token(call: Call) -> Answer:
     """`POST /users/{uid}/auth_tokens`, with or without a body."""
+    forced = parse_flag(call.members, "force")
     user = call.app.live_user(call.path["uid"])
     live = call.app.tokens_of(user.uid)
-    forced = call.members.get("force") is True
-    if live and call.switches.reuse_token_without_force and not forced:
-        return Answer(live[0].public())
-    token = call.world.mint_token(call.app, user.uid)
+    reuse = live and call.switches.reuse_token_without_force and not forced
+    token = live[0] if reuse else call.world.mint_token(call.app, user.uid)
     return Answer({"uid": token.uid, "authToken": token.value, "createdAt": token.created_at})
 
 

@@ -1,11 +1,18 @@
 """The REST side's users: create, look up, change, deactivate, restore, delete, import."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from tokensvc.emulator import errors
 from tokensvc.emulator.call import Answer, Call, Route, a_page
 from tokensvc.emulator.errors import APIError
-from tokensvc.emulator.validation import parse_changes, parse_new_user, parse_uids
+from tokensvc.emulator.validation import (
+    parse_changes,
+    parse_flag,
+    parse_import_row,
+    parse_new_user,
+    parse_uids,
+)
 from tokensvc.emulator.world import User
 
 MAX_IMPORT: Final = 50
@@ -22,8 +29,6 @@ def create_user(call: Call) -> Answer:
 def _create(call: Call, body: Any) -> dict[str, Any]:  # noqa: ANN401 (whatever the JSON held)
     body = body if isinstance(body, dict) else {}
     uid, fields = parse_new_user(body, call.switches.max_metadata_bytes)
-    # Only the import can set times.
-    fields = {name: value for name, value in fields.items() if not name.endswith("At")}
     user = call.world.create_user(call.app, uid, fields)
     shown = user.public()
     if body.get("withAuthToken") is True and call.switches.token_with_new_user:
@@ -34,19 +39,29 @@ def _create(call: Call, body: Any) -> dict[str, Any]:  # noqa: ANN401 (whatever 
 def list_users(call: Call) -> Answer:
     """`GET /users`: newest first, deactivated ones only if asked for."""
     query = call.query
-    roles = {role for role in query.get("role", "").split(",") if role}
-    tags = {tag for tag in query.get("tags", "").split(",") if tag}
+    roles = _names(query, "role") | _names(query, "roles")
+    tags = _names(query, "tags")
+    columns = _names(query, "searchIn") or {"uid", "name"}
     with_tags = _is_true(query.get("withTags"))
     found = [
         user.public(with_tags=with_tags)
         for user in reversed(call.app.users.values())
         if _is_wanted(user, query.get("onlyDeactivated"), query.get("withDeactivated"))
-        and _begins(user, query.get("searchKey", ""))
+        and _begins(user, query.get("searchKey", ""), columns)
         and (not roles or user.fields["role"] in roles)
         and (not tags or tags & set(user.fields.get("tags", [])))
         and query.get("status", "offline") == "offline"
     ]
-    return a_page(call, found)
+    page = a_page(call, found)
+    if not page.data:
+        return page
+    # Unverified: what the cursor counts from.
+    newest = page.data[0].get("updatedAt", page.data[0]["createdAt"])
+    return Answer(page.data, {**page.beside, "cursor": {"updatedAt": newest, "affix": "prepend"}})
+
+
+def _names(query: Mapping[str, str], parameter: str) -> set[str]:
+    return {name for name in query.get(parameter, "").split(",") if name}
 
 
 def _is_wanted(user: User, only_deactivated: str | None, with_deactivated: str | None) -> bool:
@@ -56,10 +71,10 @@ def _is_wanted(user: User, only_deactivated: str | None, with_deactivated: str |
     return not deactivated or _is_true(with_deactivated)
 
 
-def _begins(user: User, key: str) -> bool:
-    """Match as `LIKE key%` does, on uid and name."""
-    key = key.lower()
-    return user.uid.startswith(key) or str(user.fields.get("name", "")).lower().startswith(key)
+def _begins(user: User, key: str, columns: set[str]) -> bool:
+    """Match as `LIKE key%` does, on uid, name or both."""
+    texts = {"uid": user.uid, "name": str(user.fields.get("name", "")).lower()}
+    return any(texts[name].startswith(key.lower()) for name in columns & set(texts))
 
 
 def _is_true(text: str | None) -> bool:
@@ -67,7 +82,7 @@ def _is_true(text: str | None) -> bool:
 
 
 def get_user(call: Call) -> Answer:
-    """`GET /users/{uid}`."""
+    """`GET /users/{uid}`, tags included (unverified: the documented example has none)."""
     return Answer(call.app.live_user(call.path["uid"]).public())
 
 
@@ -87,10 +102,16 @@ def update_user(call: Call) -> Answer:
 
 
 def delete_user(call: Call) -> Answer:
-    """`DELETE /users/{uid}`: deactivates, unless the body says `"permanent": true`."""
+    """`DELETE /users/{uid}`: deactivates, unless the body says `"permanent": true`.
+
+    Unverified: that a deactivated user is unknown here too, and so can only be
+    deleted for ever after a restoration.
+    """
+    permanent = parse_flag(call.members, "permanent")
+    if permanent is None and call.switches.permanent_in_query:
+        permanent = _is_true(call.query.get("permanent"))
     user = call.app.live_user(call.path["uid"])
-    in_query = call.switches.permanent_in_query and _is_true(call.query.get("permanent"))
-    if call.members.get("permanent", in_query) is True:
+    if permanent:
         call.app.forget(user.uid)
         message = f"User with {user.uid} has been deleted successfully."
         return Answer({"success": True, "message": message})
@@ -129,7 +150,10 @@ def reactivate_users(call: Call) -> Answer:
 
 
 def import_users(call: Call) -> Answer:
-    """`POST /data_import/users`: up to 50, each with a result of its own."""
+    """`POST /data_import/users`: up to 50, each with a result of its own.
+
+    Unverified: how more of them are refused.
+    """
     users = call.members.get("users")
     if not isinstance(users, dict) or not users:
         raise errors.import_malformed()
@@ -140,9 +164,11 @@ def import_users(call: Call) -> Answer:
 
 def _import(call: Call, uid: str, row: Any) -> dict[str, Any]:  # noqa: ANN401 (JSON again)
     try:
-        body = row if isinstance(row, dict) else {}
-        spelled, fields = parse_new_user({"uid": uid, **body}, call.switches.max_metadata_bytes)
+        if not isinstance(row, dict):
+            raise errors.import_malformed()
+        spelled, fields = parse_import_row({"uid": uid, **row}, call.switches.max_metadata_bytes)
         if spelled.lower() != uid.lower():
+            # Unverified: what the vendor makes of a row that contradicts its key.
             raise errors.invalid({"uid": ["The uid must equal its key."]})
         user = call.world.create_user(call.app, spelled, fields)
     except APIError as error:

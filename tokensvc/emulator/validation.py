@@ -1,21 +1,37 @@
 """Validation: which fields an answer complains about, in the vendor's words."""
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from tokensvc.emulator import errors
+from tokensvc.emulator.fields import (
+    as_metadata,
+    is_blank,
+    metadata_fault,
+    object_fault,
+    text_fault,
+    time_fault,
+    url_fault,
+)
 
 MAX_NAME: Final = 100
-MAX_URL: Final = 3000
+MAX_DESCRIPTION: Final = 255
 MAX_TAGS: Final = 25
 MAX_TAG: Final = 100
 MAX_BULK: Final = 25
 _ALPHA_DASH: Final = re.compile(r"[A-Za-z0-9_-]{1,100}")
-UNSETTABLE: Final = ("avatar", "link", "metadata")
+_UNSETTABLE: Final = ("avatar", "link", "metadata")
+_UNSETTABLE_OF_ROLES: Final = ("settings", "description", "metadata")
+_READINGS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "metadata": as_metadata,
+    "createdAt": int,
+    "lastActiveAt": int,
+}
+"""What is not kept as it was sent."""
+
 Body = Mapping[str, Any]
+Checks = Mapping[str, Callable[[Any], str | None]]
 
 
 class Complaints:
@@ -36,43 +52,41 @@ class Complaints:
 
 def parse_new_user(body: Body, max_metadata_bytes: int) -> tuple[str, dict[str, Any]]:
     """Return the uid as spelled and the fields of a user to create."""
-    complaints = Complaints()
-    uid = _slug(body, "uid", complaints)
-    if _blank(body.get("name")):
-        complaints.add("name", "The name field is required.")
-    fields = _fields(body, complaints, max_metadata_bytes)
-    complaints.settle()
-    return uid, fields
+    return _parse_user(body, _user_checks(max_metadata_bytes))
+
+
+def parse_import_row(body: Body, max_metadata_bytes: int) -> tuple[str, dict[str, Any]]:
+    """Return the same of a row of the import, which alone can set times."""
+    times = {"createdAt": time_fault, "lastActiveAt": time_fault}
+    return _parse_user(body, {**_user_checks(max_metadata_bytes), **times})
 
 
 def parse_changes(body: Body, max_metadata_bytes: int) -> tuple[dict[str, Any], list[str]]:
     """Return the fields to set and the names of those to clear."""
     complaints = Complaints()
-    if "name" in body and _blank(body["name"]):
-        complaints.add("name", "The name field must have a value.")
-    fields = _fields(body, complaints, max_metadata_bytes)
-    unset = body.get("unset", [])
-    if not isinstance(unset, list) or any(name not in UNSETTABLE for name in unset):
-        complaints.add("unset", "The selected unset is invalid.")
-        unset = []
+    fields = _fields(body, _user_checks(max_metadata_bytes), complaints)
+    _take_tags(body, fields, complaints)
+    unset = _unset(body, _UNSETTABLE, complaints)
     complaints.settle()
     return fields, unset
 
 
-def parse_role(body: Body, *, new: bool) -> tuple[str, dict[str, Any]]:
-    """Return the role's slug and its fields."""
+def parse_new_role(body: Body) -> tuple[str, dict[str, Any]]:
+    """Return the slug of a role to create, and its fields."""
     complaints = Complaints()
-    slug = _slug(body, "role", complaints) if new else ""
-    if new and _blank(body.get("name")):
-        complaints.add("name", "The name field is required.")
-    fields = {
-        name: body[name] for name in ("name", "description", "metadata", "settings") if name in body
-    }
-    for name in ("name", "description"):
-        if name in fields and not isinstance(fields[name], str):
-            complaints.add(name, f"The {name} must be a string.")
+    slug = _slug(body, "role", complaints)
+    fields = _new_fields(body, _ROLE_CHECKS, complaints)
     complaints.settle()
     return slug.lower(), fields
+
+
+def parse_role_changes(body: Body) -> tuple[dict[str, Any], list[str]]:
+    """Return the fields of a role to set and the names of those to clear."""
+    complaints = Complaints()
+    fields = _fields(body, _ROLE_CHECKS, complaints)
+    unset = _unset(body, _UNSETTABLE_OF_ROLES, complaints)
+    complaints.settle()
+    return fields, unset
 
 
 def parse_uids(body: Body, field: str) -> list[str]:
@@ -89,9 +103,45 @@ def parse_uids(body: Body, field: str) -> list[str]:
     return list(dict.fromkeys(uids or []))
 
 
+def parse_flag(body: Body, field: str) -> bool | None:
+    """Return a flag, or None without one; that only true and false pass is unverified."""
+    value = body.get(field)
+    if value is None or isinstance(value, bool):
+        return value
+    raise errors.invalid({field: [f"The {field} field must be true or false."]})
+
+
+def _parse_user(body: Body, checks: Checks) -> tuple[str, dict[str, Any]]:
+    complaints = Complaints()
+    uid = _slug(body, "uid", complaints)
+    fields = _new_fields(body, checks, complaints)
+    _take_tags(body, fields, complaints)
+    complaints.settle()
+    return uid, fields
+
+
+def _user_checks(max_metadata_bytes: int) -> Checks:
+    return {
+        "name": lambda value: text_fault(value, "name", MAX_NAME),
+        "avatar": lambda value: url_fault(value, "avatar"),
+        "link": lambda value: url_fault(value, "link"),
+        "role": lambda value: text_fault(value, "role", MAX_NAME),
+        "statusMessage": lambda value: text_fault(value, "statusMessage"),
+        "metadata": lambda value: metadata_fault(value, max_metadata_bytes),
+    }
+
+
+_ROLE_CHECKS: Final[Checks] = {
+    "name": lambda value: text_fault(value, "name", MAX_NAME),
+    "description": lambda value: text_fault(value, "description", MAX_DESCRIPTION),
+    "metadata": lambda value: object_fault(value, "metadata"),
+    "settings": lambda value: object_fault(value, "settings"),
+}
+
+
 def _slug(body: Body, field: str, complaints: Complaints) -> str:
     value = body.get(field)
-    if _blank(value):
+    if is_blank(value):
         complaints.add(field, f"The {field} field is required.")
     elif not isinstance(value, str) or not _ALPHA_DASH.fullmatch(value):
         # Unverified: which code and text a bad character set yields.
@@ -99,75 +149,47 @@ def _slug(body: Body, field: str, complaints: Complaints) -> str:
     return str(value)
 
 
-def _fields(body: Body, complaints: Complaints, max_metadata_bytes: int) -> dict[str, Any]:
-    checks: Mapping[str, Callable[[Any], str | None]] = {
-        "name": lambda value: _text_fault(value, "name", MAX_NAME),
-        "avatar": lambda value: _url_fault(value, "avatar"),
-        "link": lambda value: _url_fault(value, "link"),
-        "role": lambda value: _text_fault(value, "role", MAX_NAME),
-        "statusMessage": lambda value: _text_fault(value, "statusMessage", MAX_URL),
-        "metadata": lambda value: _metadata_fault(value, max_metadata_bytes),
-        "createdAt": _time_fault,
-        "lastActiveAt": _time_fault,
-    }
+def _new_fields(body: Body, checks: Checks, complaints: Complaints) -> dict[str, Any]:
+    """Return the fields of what is created: the name is required, and said to be so."""
+    if is_blank(body.get("name")):
+        complaints.add("name", "The name field is required.")
+        checks = {name: check for name, check in checks.items() if name != "name"}
+    return _fields(body, checks, complaints)
+
+
+def _fields(body: Body, checks: Checks, complaints: Complaints) -> dict[str, Any]:
     fields = {}
     for name, check in checks.items():
-        if name not in body or (name == "name" and _blank(body[name])):
+        if name not in body:
             continue
         fault = check(body[name])
         if fault:
             complaints.add(name, fault)
-        fields[name] = body[name]
-    if "tags" in body:
-        fields["tags"] = body["tags"]
-        _check_tags(body["tags"], complaints)
+        else:
+            fields[name] = _READINGS[name](body[name]) if name in _READINGS else body[name]
     return fields
 
 
-def _blank(value: object) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
+def _unset(body: Body, allowed: tuple[str, ...], complaints: Complaints) -> list[str]:
+    unset = body.get("unset", [])
+    if isinstance(unset, list) and all(name in allowed for name in unset):
+        return unset
+    complaints.add("unset", "The selected unset is invalid.")
+    return []
 
 
-def _text_fault(value: object, field: str, longest: int) -> str | None:
-    if _blank(value):
-        return f"The {field} field must have a value."
-    if not isinstance(value, str):
-        return f"The {field} must be a string."
-    return None if len(value) <= longest else f"The {field} may not be greater than {longest}."
-
-
-def _url_fault(value: object, field: str) -> str | None:
-    fault = _text_fault(value, field, MAX_URL)
-    if fault:
-        return fault
-    try:
-        url = urlsplit(str(value))
-    except ValueError:
-        return f"The {field} must be a valid URL."
-    return None if url.scheme and url.hostname else f"The {field} must be a valid URL."
-
-
-def _metadata_fault(value: object, most_bytes: int) -> str | None:
-    if not isinstance(value, dict | str) or not value:
-        return "The metadata must be an object."
-    if len(json.dumps(value)) > most_bytes:
-        return "The metadata is too large."
-    return None
-
-
-def _time_fault(value: object) -> str | None:
-    is_time = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**10
-    return None if is_time else "The time must be a UNIX time stamp of 10 digits."
-
-
-def _check_tags(tags: object, complaints: Complaints) -> None:
+def _take_tags(body: Body, fields: dict[str, Any], complaints: Complaints) -> None:
+    if "tags" not in body:
+        return
+    tags = fields["tags"] = body["tags"]
     if not isinstance(tags, list):
         complaints.add("tags", "The tags must be an array.")
         return
     if len(tags) > MAX_TAGS:
         complaints.add("tags", f"The tags may not have more than {MAX_TAGS} items.")
     for index, tag in enumerate(tags):
-        if _blank(tag):
-            complaints.add(f"tags.{index}", f"The tags.{index} field is required.")
-        elif not isinstance(tag, str) or len(tag) > MAX_TAG:
-            complaints.add(f"tags.{index}", f"The tags.{index} must be at most {MAX_TAG} long.")
+        field = f"tags.{index}"
+        if is_blank(tag):
+            complaints.add(field, f"The {field} field is required.")
+        elif fault := text_fault(tag, field, MAX_TAG):
+            complaints.add(field, fault)

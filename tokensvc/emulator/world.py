@@ -81,7 +81,7 @@ class App:
         """Return the user, or the one answer for unknown and deactivated ones."""
         user = self.users.get(spelled.lower())
         if user is None or user.deactivated_at is not None:
-            raise errors.uid_unknown(spelled)
+            raise errors.uid_unknown(spelled.lower())
         return user
 
     def tokens_of(self, uid: str) -> list[Token]:
@@ -128,11 +128,20 @@ class World:
         if auth_key:
             keys[auth_key] = "authOnly"
         app = App(app_id, region, keys)
-        app.roles[DEFAULT_ROLE] = {"role": DEFAULT_ROLE, "name": "Default"}
+        app.roles[DEFAULT_ROLE] = {
+            "role": DEFAULT_ROLE,
+            "name": "Default Role",
+            "createdAt": self.second(),
+        }
         self.apps[app_id] = app
         for uid, name in (SAMPLE_USERS if sample_users else {}).items():
             self.create_user(app, uid, {"name": name})
         return app
+
+    def app_named(self, app_id: str) -> App | None:
+        """Return the app; host names, and so the ids within them, know no case."""
+        names = {name.lower(): app for name, app in self.apps.items()}
+        return names.get(app_id.lower())
 
     def second(self) -> int:
         """Return the time as answers carry it."""
@@ -148,8 +157,8 @@ class World:
             raise errors.role_unknown(role)
         if self.switches.max_users is not None and len(app.users) >= self.switches.max_users:
             raise errors.quota_reached()
-        created_at = fields.pop("createdAt", self.second())
-        user = User(uid, {**fields, "role": role}, created_at)
+        kept = {**fields, "role": role}
+        user = User(uid, kept, kept.pop("createdAt", self.second()))
         app.users[uid] = user
         return user
 
