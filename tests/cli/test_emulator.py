@@ -56,3 +56,13 @@ def test_certificate_without_a_key(tmp_path: Path) -> None:
     done = run("emulator", "--tls-cert", str(a_certificate(tmp_path).cert), environ={})
 
     assert (done.returncode, "go together" in done.stderr) == (2, True)
+
+
+def test_files_that_are_no_certificate(tmp_path: Path) -> None:
+    """So are files that hold something else: the port is not to blame."""
+    certificate = a_certificate(tmp_path)
+    arguments = ("--tls-cert", str(certificate.key), "--tls-key", str(certificate.cert))
+
+    done = run("emulator", "--port", str(a_free_port()), *arguments, environ={})
+
+    assert (done.returncode, "no pair of PEM files" in done.stderr) == (1, True)

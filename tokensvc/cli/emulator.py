@@ -1,6 +1,7 @@
 """The emulator by itself: an offline CometChat to develop against."""
 
 import signal
+import ssl
 import threading
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,11 @@ def emulator(**options: Any) -> None:  # noqa: ANN401 (click's, each with the ty
     server = EmulatorServer(**options)
     try:
         server.start()
-    except (OSError, SystemExit):
-        raise click.ClickException(
-            f"port {options['port']} is taken; choose another: --port"
-        ) from None
+    except ssl.SSLError:
+        raise click.ClickException("--tls-cert and --tls-key are no pair of PEM files") from None
+    except OSError:
+        msg = f"port {options['port']} is taken; choose another: --port"
+        raise click.ClickException(msg) from None
     click.echo(f"An emulated CometChat answers at {server.rest_url}; Ctrl-C ends it.")
     ended.wait()
     server.stop()

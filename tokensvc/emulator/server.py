@@ -16,6 +16,8 @@ from tokensvc.emulator.switches import Switches
 from tokensvc.emulator.world import World
 
 HOST: Final = "127.0.0.1"
+MOST_ENTRIES: Final = 10_000
+"""When the journal is that long, its older half is forgotten."""
 STOP_POLL_S: Final = 0.02
 
 
@@ -121,6 +123,8 @@ class EmulatorServer:
             body = parse_json(request.body)
         except ValueError:
             body = None
+        if len(self.requests) >= MOST_ENTRIES:
+            del self.requests[: MOST_ENTRIES // 2]
         self.requests.append(
             Entry(
                 host=request.headers.get("host", ""),
