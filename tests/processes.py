@@ -34,10 +34,18 @@ class Process:
         """Return the audit lines so far; a line that is no JSON is an error."""
         return [json.loads(line) for line in self.stdout.read_text().splitlines()]
 
-    def end(self, by: signal.Signals = signal.SIGTERM) -> int:
+    def end(self) -> int:
         """Ask the process to end and return its exit code."""
-        self.popen.send_signal(by)
+        self.popen.send_signal(signal.SIGTERM)
         return self.popen.wait(30)
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C in its terminal, which reaches all of its processes; return its exit code.
+
+        Ten seconds are less than the server waits before it kills a worker that hangs.
+        """
+        os.killpg(self.popen.pid, signal.SIGINT)
+        return self.popen.wait(10)
 
 
 def a_free_port() -> int:
@@ -72,6 +80,7 @@ def running(
             env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **environ},
             stdout=out,
             stderr=err,
+            start_new_session=True,
         )
         process = Process(popen, stdout, stderr, url)
         try:

@@ -47,6 +47,7 @@ def test_stdout_is_for_audit_lines_alone(tmp_path: Path) -> None:
 
     assert {line["event"] for line in process.records()} == {"request"}
     assert "granian" in process.stderr.read_text()
+    assert "seems quite high" not in process.stderr.read_text()
 
 
 def test_memory_limits_are_warned_of(tmp_path: Path) -> None:
@@ -81,6 +82,16 @@ def test_sigterm_finishes_what_is_being_answered(tmp_path: Path) -> None:
 
         assert in_flight.result().status_code == 201
         assert process.popen.wait(30) == 0
+
+
+def test_ctrl_c_ends_all_processes(tmp_path: Path) -> None:
+    """Ctrl-C, which reaches parent and workers at once, ends them soon and cleanly."""
+    with (
+        raw_server(an_answer(TOKEN)) as vendor,
+        serving(tmp_path, vendor_url=vendor.url, TOKENSVC_SERVER__WORKERS="2") as process,
+    ):
+        assert process.interrupt() == 0
+        assert "Traceback" not in process.stderr.read_text()
 
 
 def test_probes_answer_while_cometchat_hangs(tmp_path: Path) -> None:

@@ -173,6 +173,6 @@ def test_demo_with_half_of_a_real_app(tmp_path: Path) -> None:
 
 def test_demo_ends_with_everything(demo: Process) -> None:
     """Ctrl-C ends the page, the service and the emulator."""
-    assert demo.end() == 0
+    assert demo.interrupt() == 0
     with pytest.raises(requests.ConnectionError):
         requests.get(demo.url, timeout=2)

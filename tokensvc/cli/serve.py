@@ -1,13 +1,17 @@
 """The service under its own server: granian, threads, and room for the probes."""
 
+import logging
 import os
+import signal
 from typing import Any, Final
 
 import click
+from flask import Flask
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
+from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.settings import ServerSettings
@@ -16,12 +20,22 @@ HEADER_READ_TIMEOUT_MS: Final = 10_000
 DRAIN_S: Final = 15
 """How long a worker may finish its requests after SIGTERM: longer than any deadline in it."""
 
+
+class NotAdvice(logging.Filter):
+    """Leaves out the server's advice to use fewer threads: they wait, they do not compute."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "Python threads, which seems quite high" not in record.getMessage()
+
+
 LOG_TO_STDERR: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "filters": {"advice": {"()": NotAdvice}},
     "handlers": {
         "stderr": {
+            "filters": ["advice"],
             "class": "logging.StreamHandler",
             "formatter": "plain",
             "stream": "ext://sys.stderr",
@@ -57,7 +71,7 @@ def serve(**options: int | str | None) -> None:
 def run_server(server: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is being answered, and return."""
     Granian(
-        "tokensvc.app:create_app",
+        "tokensvc.cli.serve:worker_application",
         factory=True,
         address=server.host,
         port=server.port,
@@ -73,3 +87,14 @@ def run_server(server: ServerSettings) -> None:
         workers_kill_timeout=DRAIN_S,
         log_dictconfig=LOG_TO_STDERR,
     ).serve()
+
+
+def worker_application() -> Flask:
+    """Return the application, in a worker process of the server.
+
+    A terminal's Ctrl-C reaches parent and workers alike, and the parent then sends
+    SIGTERM: a worker that handles the second while it is still at the first hangs.
+    So SIGINT is left to the parent.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    return create_app()
