@@ -1,6 +1,7 @@
 """The HTTP door: a Flask app around the services."""
 
 import os
+import re
 import time
 from collections.abc import Callable
 from typing import Final, TextIO
@@ -25,6 +26,7 @@ EXPOSED_HEADERS: Final = [
     "X-Request-Id",
 ]
 PREFLIGHT_MAX_AGE_S: Final = 7200
+LOOPBACK_HOSTS: Final = ["localhost", "127.0.0.1", "[::1]"]
 
 
 def create_app(
@@ -47,6 +49,11 @@ def app_around(services: Services, settings: Settings) -> Flask:
     app = Flask("tokensvc", static_folder=None)
     app.json.sort_keys = False  # type: ignore[attr-defined]  # (the default provider has it)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
+    # A redirect from // to / would be HTML, and would name whatever Host was sent.
+    app.url_map.merge_slashes = False
+    if settings.development:
+        # The published keys are for this machine: no page gets here by a name of its own.
+        app.config["TRUSTED_HOSTS"] = LOOPBACK_HOSTS
     keep_records(app, services.recording)
     answer_with_problems(app)
     services.limiter.init_app(app)
@@ -63,7 +70,8 @@ def _allow_origins(app: Flask, origins: list[str]) -> None:
     if origins:
         CORS(
             app,
-            origins=origins,
+            # Patterns of our own: the library takes an origin with a bracket for one.
+            origins=[re.compile(re.escape(origin) + r"\Z") for origin in origins],
             methods=["POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
             expose_headers=EXPOSED_HEADERS,

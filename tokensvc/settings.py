@@ -1,13 +1,10 @@
 """Settings: what an operator may choose, each with its type, its bounds and its default."""
 
-import ipaddress
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
 
-from cryptography.x509 import load_pem_x509_certificates
-from limits import parse_many
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,93 +16,15 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from tokensvc import settings_checks as checks
 from tokensvc.adapters.key_sets import (
-    PUBLIC_KEY_ALGORITHMS,
-    SECRET_ALGORITHMS,
     KeyPolicyError,
     KeySet,
     key_from_pem,
     key_from_secret,
     keys_from_jwks,
 )
-from tokensvc.domain.uids import MAX_PREFIX_CHARS, clashing_prefixes, is_legal_prefix
-
-STORAGE_SCHEMES: Final = ("memory", "redis", "rediss", "redis+unix")
-
-
-def is_loopback(host: str | None) -> bool:
-    """Return whether *host* can only be this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
-
-
-def _base_url(text: str) -> str:
-    url = urlsplit(text)
-    if url.scheme not in {"https", "http"} or not url.hostname:
-        raise ValueError("must be an https URL")
-    if url.scheme == "http" and not is_loopback(url.hostname):
-        raise ValueError("must be https: only loopback may be reached over http")
-    if url.query or url.fragment or url.username:
-        raise ValueError("must hold no query, fragment or credentials")
-    return text.rstrip("/")
-
-
-def _certificates(path: Path) -> Path:
-    try:
-        load_pem_x509_certificates(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    except ValueError:
-        raise ValueError("holds no PEM certificates") from None
-    return path
-
-
-def _origin(text: str) -> str:
-    url = urlsplit(text)
-    if text == "*" or url.scheme not in {"https", "http"} or not url.hostname:
-        raise ValueError("must be an origin like https://app.example.com; * is not allowed")
-    if text != f"{url.scheme}://{url.netloc}" or url.username or "*" in text:
-        raise ValueError("must be an origin: a scheme, a host and a port, nothing after it")
-    return text.lower()
-
-
-def _rate_limits(text: str) -> str:
-    try:
-        parse_many(text)
-    except ValueError:
-        raise ValueError("must look like '10 per minute; 200 per day'") from None
-    return text
-
-
-def _storage_url(secret: SecretStr) -> SecretStr:
-    if urlsplit(secret.get_secret_value()).scheme not in STORAGE_SCHEMES:
-        raise ValueError(f"must begin with one of {', '.join(STORAGE_SCHEMES)} and ://")
-    return secret
-
-
-def _header_safe(secret: SecretStr) -> SecretStr:
-    value = secret.get_secret_value()
-    if not (value.isascii() and value.isprintable() and " " not in value):
-        raise ValueError("must be printable ASCII without blanks")
-    return secret
-
-
-def _algorithm(text: str) -> str:
-    known = SECRET_ALGORITHMS | PUBLIC_KEY_ALGORITHMS
-    if text not in known:
-        raise ValueError(f"must be one of {', '.join(sorted(known))}")
-    return text
-
-
-def _prefix(text: str) -> str:
-    if not is_legal_prefix(text):
-        raise ValueError(f"must be at most {MAX_PREFIX_CHARS} of a-z, 0-9, _ and -")
-    return text
-
+from tokensvc.domain.uids import clashing_prefixes
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 ClaimName = Annotated[str, Field(min_length=1, max_length=200)]
@@ -123,10 +42,10 @@ class CometChatSettings(Section):
 
     app_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,20}$")]
-    api_key: Annotated[SecretStr, AfterValidator(_header_safe)]
+    api_key: Annotated[SecretStr, AfterValidator(checks.header_safe)]
     api_key_file: Path | None = None
-    base_url: Annotated[str, AfterValidator(_base_url)] | None = None
-    ca_file: Annotated[Path, AfterValidator(_certificates)] | None = None
+    base_url: Annotated[str, AfterValidator(checks.base_url)] | None = None
+    ca_file: Annotated[Path, AfterValidator(checks.certificates)] | None = None
     connect_timeout_s: Seconds = 1.0
     read_timeout_s: Seconds = 2.0
     total_timeout_s: Seconds = 5.0
@@ -144,7 +63,7 @@ class SessionSettings(Section):
     issuer: Text
     audience: Text | Annotated[list[Text], Field(min_length=1)]
     algorithms: Annotated[
-        list[Annotated[str, AfterValidator(_algorithm)]],
+        list[Annotated[str, AfterValidator(checks.algorithm)]],
         Field(min_length=1),
     ]
     secret: SecretStr | None = None
@@ -154,7 +73,7 @@ class SessionSettings(Section):
     leeway_s: Annotated[float, Field(ge=0, le=120)] = 30.0
     token_types: list[Text] = ["JWT", "at+jwt"]
     uid_claim: ClaimName = "sub"
-    uid_prefix: Annotated[str, AfterValidator(_prefix)] = ""
+    uid_prefix: Annotated[str, AfterValidator(checks.uid_prefix)] = ""
     name_claim: ClaimName | None = "name"
     avatar_claim: ClaimName | None = "picture"
     role_claim: ClaimName | None = None
@@ -171,9 +90,9 @@ class SessionSettings(Section):
         if self.secret is not None:
             return key_from_secret(self.secret.get_secret_value().encode(), self.algorithms)
         if self.public_key_file is not None:
-            return key_from_pem(self.public_key_file.read_bytes(), self.algorithms)
+            return key_from_pem(checks.read_file(self.public_key_file), self.algorithms)
         if self.jwks_file is not None:
-            return keys_from_jwks(self.jwks_file.read_bytes(), self.algorithms)
+            return keys_from_jwks(checks.read_file(self.jwks_file), self.algorithms)
         raise KeyPolicyError("set exactly one of secret, public_key_file and jwks_file")
 
     @model_validator(mode="after")
@@ -207,15 +126,15 @@ class ProvisioningSettings(Section):
 class LimitSettings(Section):
     """How often a user may log in, and where that is counted."""
 
-    per_user: Annotated[str, AfterValidator(_rate_limits)] = "10 per minute; 200 per day"
-    storage_url: Annotated[SecretStr, AfterValidator(_storage_url)] = SecretStr("memory://")
+    per_user: Annotated[str, AfterValidator(checks.rate_limits)] = "10 per minute; 200 per day"
+    storage_url: Annotated[SecretStr, AfterValidator(checks.storage_url)] = SecretStr("memory://")
     storage_url_file: Path | None = None
 
 
 class HttpSettings(Section):
     """What browsers and proxies in front of the service are trusted with."""
 
-    allowed_origins: list[Annotated[str, AfterValidator(_origin)]] = []
+    allowed_origins: list[Annotated[str, AfterValidator(checks.origin)]] = []
     trusted_proxies: list[IPvAnyNetwork] = []
     server_timing: bool = False
 
@@ -277,8 +196,10 @@ class Settings(BaseSettings):
         yield from (s.secret.get_secret_value() for s in self.sessions if s.secret)
         if self.audit.log_key:
             yield self.audit.log_key.get_secret_value()
-        storage_url = self.limits.storage_url.get_secret_value()
-        yield urlsplit(storage_url).password or ""
+        password = urlsplit(self.limits.storage_url.get_secret_value()).password or ""
+        yield from (
+            text for text in (password, unquote(password)) if len(text) >= checks.MIN_MASKED_CHARS
+        )
 
 
 def prefix_faults(prefixes: Sequence[str]) -> Iterator[str]:

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 from pydantic_core import ErrorDetails
 
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK, looks_guessable, looks_like_placeholder
-from tokensvc.settings import is_loopback, prefix_faults
+from tokensvc.settings import prefix_faults
+from tokensvc.settings_checks import is_loopback
 
 PREFIX: Final = "TOKENSVC_"
 _PUBLISHED: Final = "is published with this project: for development alone"
@@ -62,7 +63,7 @@ def secret_tables(
 
 def faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong between settings, as far as *raw* can be read."""
-    development = str(raw.get("development", False)).lower() in {"true", "1", "yes", "on"}
+    development = str(raw.get("development", False)).lower() in {"true", "t", "1", "yes", "y", "on"}
     yield from _weak_secrets(raw, development=development)
     sessions = [table for table, place, _ in secret_tables(raw) if place[0] == "sessions"]
     prefixes = [str(session.get("uid_prefix", "")) for session in sessions]
@@ -70,13 +71,19 @@ def faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
     issuers = [session["issuer"] for session in sessions if "issuer" in session]
     if any(issuers.count(issuer) > 1 for issuer in issuers):
         yield "sessions: two tables have the same issuer"
+    secrets = [_text(session.get("secret")) for session in sessions if session.get("secret")]
+    if any(secrets.count(secret) > 1 for secret in secrets):
+        yield "sessions: two issuers have the same secret: each could sign for the other"
     yield from _server_faults(raw, development=development)
+
+
+def _text(secret: object) -> object:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
 
 
 def _weak_secrets(raw: Mapping[str, Any], *, development: bool) -> Iterator[str]:
     for table, place, name in secret_tables(raw):
-        secret = table.get(name)
-        text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        text = _text(table.get(name))
         if not isinstance(text, str) or name == "storage_url":
             continue
         # The emulator's published key opens nothing but the emulator.
@@ -97,6 +104,8 @@ def _is_on_loopback(url: object) -> bool:
 
 
 def _weakness(secret: str, *, phrase_is_weak: bool) -> str | None:
+    if not secret.isprintable():
+        return "holds what cannot be printed: is it the right file, and UTF-8?"
     if looks_like_placeholder(secret):
         return "is a placeholder"
     if phrase_is_weak and looks_guessable(secret):
@@ -113,7 +122,7 @@ def _server_faults(raw: Mapping[str, Any], *, development: bool) -> Iterator[str
     try:
         threads = int((server or {}).get("threads", 128))
         in_flight = int((cometchat or {}).get("max_in_flight", 112))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return
     if in_flight >= threads:
         yield (

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from tokensvc.settings import Settings
+from tokensvc.settings_checks import read_file
 from tokensvc.settings_faults import (
     PREFIX,
     faults_across,
@@ -23,8 +24,6 @@ from tokensvc.settings_faults import (
 
 CONFIG_NAME: Final = "TOKENSVC_CONFIG"
 SECRETS: Final = ("api_key", "storage_url", "log_key")
-MAX_SECRET_FILE_BYTES: Final = 64 * 1024
-MAX_CONFIG_FILE_BYTES: Final = 1024 * 1024
 _OF_KUBERNETES: Final = re.compile(r"TOKENSVC_(SERVICE_HOST|SERVICE_PORT.*|PORT(_\d+_.*)?)")
 """What Kubernetes tells every pod about a Service that is called tokensvc."""
 
@@ -51,7 +50,11 @@ def load_settings(
     if config_file is None and environ.get(CONFIG_NAME):
         config_file = Path(environ[CONFIG_NAME])
     faults = list(_unknown_names(environ))
-    tables = _read_toml(config_file) if config_file else {}
+    tables: dict[str, Any] = {}
+    try:
+        tables = _read_toml(config_file) if config_file else {}
+    except ConfigurationError as unreadable:
+        faults += unreadable.faults
     faults += filter(None, itertools.starmap(_unreadable, environ.items()))
     raw = _merged(environ, tables, overrides or {})
     faults += _fill_secrets(raw)
@@ -62,7 +65,11 @@ def load_settings(
         settings = None
     faults += faults_across(raw)
     if faults or settings is None:
-        raise ConfigurationError(faults)
+        # What is missing may well be in the file that cannot be read.
+        hide_missing = config_file is not None and not tables
+        raise ConfigurationError(
+            [fault for fault in faults if not (hide_missing and fault.endswith(": is missing"))]
+        )
     return settings
 
 
@@ -100,7 +107,7 @@ def _unreadable(name: str, value: str) -> str | None:
     """Return the fault of a variable that must be JSON and is not."""
     try:
         _from_environment({name: value})
-    except SettingsError:
+    except (SettingsError, RecursionError):
         return f"{name}: is not JSON, which lists and tables are in the environment"
     return None
 
@@ -121,15 +128,13 @@ def _overlay(below: MutableMapping[str, Any], above: Mapping[str, Any]) -> None:
 
 def _read_toml(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_CONFIG_FILE_BYTES + 1)
-        if len(text) > MAX_CONFIG_FILE_BYTES:
-            raise ConfigurationError([f"{path}: larger than {MAX_CONFIG_FILE_BYTES} bytes"])
-        return tomllib.loads(text.decode("utf-8"))
+        return tomllib.loads(read_file(path).decode("utf-8"))
     except OSError as error:
         raise ConfigurationError([f"{path}: cannot be read: {error.strerror}"]) from None
     except UnicodeDecodeError:
         raise ConfigurationError([f"{path}: is not UTF-8"]) from None
+    except RecursionError:
+        raise ConfigurationError([f"{path}: is nested too deeply"]) from None
     except tomllib.TOMLDecodeError as error:
         # Its text names the line and column, and quotes at most one character.
         raise ConfigurationError([f"{path}: is not TOML: {error}"]) from None
@@ -160,11 +165,11 @@ def _fill_secrets(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"{setting_name([*place, name])}: set it or {name}_file, not both"
             continue
         try:
-            with Path(str(path)).open("rb") as file:
-                secret = file.read(MAX_SECRET_FILE_BYTES).decode("utf-8").strip("\r\n")
+            secret = read_file(Path(str(path))).decode("utf-8").strip("\r\n")
         except OSError as error:
             yield f"{setting_name([*place, name + '_file'])}: cannot be read: {error.strerror}"
-        except UnicodeDecodeError:
+        except ValueError:
+            # No UTF-8, or a path with a null byte in it.
             yield f"{setting_name([*place, name + '_file'])}: is not UTF-8"
         else:
             if not secret:

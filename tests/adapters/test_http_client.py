@@ -161,6 +161,22 @@ def _drip(connection: socket.socket) -> None:
         time.sleep(0.05)
 
 
+def _dripping(head: bytes, drop: bytes) -> Conversation:
+    """Send *head*, and then *drop* over and over: each read succeeds, and nothing ends."""
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(head)
+        for _ in range(1000):
+            connection.sendall(drop)
+            time.sleep(0.05)
+
+    return drip
+
+
+STATUS_LINE = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = STATUS_LINE + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
 def _hang(connection: socket.socket) -> None:
     connection.recv(1)
 
@@ -182,14 +198,69 @@ def _half(connection: socket.socket) -> None:
         (_drip, "timeout"),
         (_reset, "connection_failed"),
         (_half, "connection_failed"),
+        (_dripping(b"", b"H"), "timeout"),
+        (_dripping(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"), "timeout"),
+        (_dripping(STATUS_LINE, b"x"), "timeout"),
+        (_dripping(CHUNKED, b"0"), "timeout"),
+        (_dripping(CHUNKED + b"2;", b"x"), "timeout"),
+        (_dripping(CHUNKED + b"2\r\n{}\r\n0\r\n", b"x: y\r\n"), "timeout"),
+        (_dripping(b"HTTP/1.1 302 Found\r\nContent-Length: 999\r\n\r\n", b"x"), "timeout"),
+        (b"HTTP/1.1 103 Early Hints\r\n\r\n", "answer_not_final"),
         (b"not http at all\r\n\r\n", "connection_failed"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "connection_failed"),
     ],
-    ids=["hang", "drip", "reset", "half", "not http", "bad chunk"],
+    ids=[
+        *("hang", "drip", "status line", "interim answers", "header", "chunk size"),
+        *(
+            "chunk extension",
+            "trailers",
+            "redirect",
+            "early hints",
+            "reset",
+            "half",
+            "not http",
+            "bad chunk",
+        ),
+    ],
 )
 def test_failures_have_a_word(answer: bytes | Conversation, reason: str) -> None:
     """Whatever happens on the way ends in a fixed word, and in time."""
     assert failure_of(answer) == reason
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://x/\\xff\\xfe", "x" * 5000])
+def test_target_of_a_redirect_is_not_even_read(location: str) -> None:
+    """A redirect is an answer like another: its target is nobody's business."""
+    with raw_server(an_answer(b"{}", f"Location: {location}", status="302 Found")) as server:
+        answer = a_client(server.url).send("POST", "/users", b"{}", KEY)
+
+    assert (answer.status, answer.body) == (302, b"{}")
+
+
+def test_redirects_are_bounded_too() -> None:
+    """The body of a redirect has the same limit as any other."""
+    head = b"HTTP/1.1 302 Found\r\nLocation: /x\r\nContent-Length: 104857600\r\n\r\n"
+    assert failure_of(_dripping(head, b"x" * 1024 * 1024)) == "answer_too_large"
+
+
+def test_interim_answer_does_not_shift_the_next() -> None:
+    """What belongs to one call is not read as the answer to the next."""
+    with raw_server(b"HTTP/1.1 103 Early Hints\r\n\r\n", OK) as server:
+        client = a_client(server.url)
+        with pytest.raises(HTTPFailureError):
+            client.send("POST", "/users", b"{}", KEY)
+        client.send("POST", "/users", b"{}", KEY)
+
+    assert server.connections == 2
+
+
+def test_libraries_do_not_log_what_was_sent(caplog: pytest.LogCaptureFixture) -> None:
+    """A malformed header is a warning of urllib3's that quotes it: it is not written."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\ncanary without a colon\r\n\r\n{}"
+    with raw_server(answer) as server:
+        a_client(server.url).send("POST", "/users", b"{}", KEY)
+
+    assert caplog.text == ""
 
 
 def test_nobody_listens() -> None:

@@ -1,19 +1,25 @@
 """One outside HTTP API over requests: pooled, bounded, and never clever."""
 
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Final
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError as TransportError
+from urllib3.exceptions import TimeoutError as TransportTimeoutError
 
 from tokensvc import __version__
+from tokensvc.adapters.deadline import DeadlineAdapter, deadline_in
+
+# Its warnings quote URLs, headers and whatever the other side has sent.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 MAX_RETRY_AFTER_S: Final = 3600.0
@@ -85,21 +91,23 @@ class HTTPClient:
         *path* is appended to the base URL as it is: what a stranger chose must
         not get into it before it is proven to be harmless.
         """
-        deadline = time.monotonic() + self._timeouts.total_s
         try:
-            with self._session_of_process().request(
-                method,
-                self._base_url + path,
-                data=body,
-                headers=headers,
-                timeout=(self._timeouts.connect_s, self._timeouts.read_s),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return self._whole(response, deadline)
-        except requests.Timeout:
+            with (
+                deadline_in(self._timeouts.total_s),
+                self._session_of_process().request(
+                    method,
+                    self._base_url + path,
+                    data=body,
+                    headers=headers,
+                    timeout=(self._timeouts.connect_s, self._timeouts.read_s),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                return self._whole(response)
+        except (requests.Timeout, TransportTimeoutError, TimeoutError):
             raise HTTPFailureError("timeout") from None
-        except (requests.RequestException, TransportError, OSError):
+        except (requests.RequestException, TransportError, HTTPException, OSError, ValueError):
             # Their texts quote URLs and addresses.
             raise HTTPFailureError("connection_failed") from None
 
@@ -124,18 +132,21 @@ class HTTPClient:
                 "User-Agent": f"tokensvc/{__version__}",
             }
         )
-        pool = HTTPAdapter(pool_connections=1, pool_maxsize=self._pool_size, max_retries=0)
+        # Else a redirect's body is read and its target parsed, though nobody follows it.
+        session.get_redirect_target = lambda _: None  # type: ignore[assignment,method-assign]
+        pool = DeadlineAdapter(pool_connections=1, pool_maxsize=self._pool_size, max_retries=0)
         session.mount(self._base_url, pool)
         return session
 
-    def _whole(self, response: requests.Response, deadline: float) -> HTTPAnswer:
+    def _whole(self, response: requests.Response) -> HTTPAnswer:
+        if response.status_code < 200:  # noqa: PLR2004 (the answer itself is still to come)
+            response.raw.close()
+            raise HTTPFailureError("answer_not_final")
         body = bytearray()
         while chunk := response.raw.read1(_CHUNK_BYTES):
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise HTTPFailureError("answer_too_large")
-            if time.monotonic() > deadline:
-                raise HTTPFailureError("timeout")
         media_type = response.headers.get("Content-Type", "").partition(";")[0]
         return HTTPAnswer(
             status=response.status_code,

@@ -55,9 +55,10 @@ def warnings_about(settings: Settings) -> Iterator[str]:
 
 def _without_password(secret: SecretStr) -> str:
     """Return a URL as it is, but for the password in it."""
-    url = urlsplit(secret.get_secret_value())
+    text = secret.get_secret_value()
+    url = urlsplit(text)
     if url.password is None:
-        return url.geturl()
+        return text
     return url._replace(netloc=f"{url.username}:{MASKED}@{url.netloc.rpartition('@')[2]}").geturl()
 
 

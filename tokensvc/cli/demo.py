@@ -1,6 +1,8 @@
 """The demo: the emulator, the service and a page to log in with, all on loopback."""
 
+import json
 import os
+import secrets
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
@@ -15,6 +17,7 @@ from tokensvc.cli.demo_app import DemoPlace, demo_app, serving
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.cli.serve import run_server
 from tokensvc.cli.session_token import DevelopmentSigner
+from tokensvc.domain.secrecy import DEVELOPMENT_MARK
 from tokensvc.emulator import EmulatorServer
 from tokensvc.settings import CometChatSettings
 
@@ -74,12 +77,23 @@ def _wants_real_app(environ: MutableMapping[str, str]) -> bool:
     return bool(given)
 
 
+def _private_sessions() -> dict[str, object]:
+    """Return an issuer with a secret of this run: the published one opens no real app."""
+    return {
+        "issuer": "https://app.localhost",
+        "audience": "chat",
+        "algorithms": ["HS256"],
+        "secret": DEVELOPMENT_MARK + secrets.token_urlsafe(48),
+    }
+
+
 def _point_service(environ: MutableMapping[str, str], ports: Ports, *, real: bool) -> None:
     """Tell the service's processes where everything is."""
     base_url = f"http://{HOST}:{ports.emulator}/v3"
     if real:
         app_id, region, _ = (environ[name] for name in REAL_APP)
         base_url = f"https://{app_id}.api-{region}.cometchat.io/v3"
+        environ["TOKENSVC_SESSIONS"] = json.dumps([_private_sessions()])
     environ["TOKENSVC_COMETCHAT__BASE_URL"] = base_url
     environ["TOKENSVC_SERVER__HOST"] = HOST
     environ["TOKENSVC_SERVER__PORT"] = str(ports.service)
@@ -125,15 +139,18 @@ def _sample_claims() -> dict[str, object]:
 def _announce(place: DemoPlace, announcement: str) -> None:
     """Print *announcement* as soon as the service answers."""
     deadline = time.monotonic() + READY_WITHIN_S
-    while time.monotonic() < deadline:
-        try:
-            ready = requests.get(f"{place.service_url}/readyz", timeout=1).ok
-        except requests.RequestException:
-            ready = False
-        if ready:
-            click.echo(announcement)
-            return
-        time.sleep(READY_POLL_S)
+    with requests.Session() as session:
+        session.trust_env = False
+        while time.monotonic() < deadline:
+            try:
+                ready = session.get(f"{place.service_url}/readyz", timeout=1).ok
+            except requests.RequestException:
+                ready = False
+            if ready:
+                click.echo(announcement)
+                return
+            time.sleep(READY_POLL_S)
+    click.echo(f"{place.service_url} does not answer; the lines above may say why.", err=True)
 
 
 def _announcement(ports: Ports, place: DemoPlace, session_token: str) -> str:

@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 from typing import Any, Final
 
 import click
@@ -17,6 +18,8 @@ from tokensvc.cli.loading import settings_or_exit
 from tokensvc.settings import ServerSettings
 
 HEADER_READ_TIMEOUT_MS: Final = 10_000
+MAX_CONNECTIONS: Final = 10_000
+"""Open connections per process: idle ones cost little, and must not shut out the others."""
 DRAIN_S: Final = 15
 """How long a worker may finish its requests after SIGTERM: longer than any deadline in it."""
 
@@ -70,23 +73,41 @@ def serve(**options: int | str | None) -> None:
 
 def run_server(server: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is being answered, and return."""
+    host = "127.0.0.1" if server.host == "localhost" else server.host
+    _demand_free_port(host, server.port)
     Granian(
         "tokensvc.cli.serve:worker_application",
         factory=True,
-        address=server.host,
+        address=host,
         port=server.port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
         workers=server.workers or os.cpu_count() or 1,
         blocking_threads=server.threads,
         backlog=server.backlog,
-        backpressure=server.backlog,
+        backpressure=MAX_CONNECTIONS,
         http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_S,
         log_dictconfig=LOG_TO_STDERR,
     ).serve()
+
+
+def _demand_free_port(host: str, port: int) -> None:
+    """End the command if somebody listens there.
+
+    The server's processes share their port, and would share it with another
+    server too, so that each of the two gets a part of the requests.
+    """
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        reason = error.strerror or "it is no address"
+        raise click.ClickException(f"cannot listen on {host}, port {port}: {reason}") from None
 
 
 def worker_application() -> Flask:

@@ -1,0 +1,140 @@
+"""Checks: what a single value of the settings must be, and the sentence if it is not."""
+
+import errno
+import ipaddress
+import re
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from cryptography.x509 import load_pem_x509_certificates
+from limits import parse_many
+from pydantic import SecretStr
+from redis.connection import parse_url
+
+from tokensvc.adapters.key_sets import PUBLIC_KEY_ALGORITHMS, SECRET_ALGORITHMS
+from tokensvc.domain.uids import MAX_PREFIX_CHARS, is_legal_prefix
+
+_ORIGIN: Final = re.compile(
+    r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE
+)
+MAX_FILE_BYTES: Final = 1024 * 1024
+MIN_MASKED_CHARS: Final = 6
+"""Masking a shorter password would make the log unreadable and tell what it is."""
+MAX_WINDOW_S: Final = 366 * 86400
+MIN_API_KEY_CHARS: Final = 8
+STORAGE_SCHEMES: Final = ("memory", "redis", "rediss", "redis+unix")
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether *host* can only be this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def read_file(path: Path) -> bytes:
+    """Return what is in a file of the operator's; raises OSError if it is none, or too large.
+
+    A pipe or a device in its place would be waited for, or would never end.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file")
+    with path.open("rb") as file:
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise OSError(errno.EFBIG, f"is larger than {MAX_FILE_BYTES} bytes")
+    return content
+
+
+def base_url(text: str) -> str:
+    """Return the URL of an API: https, or http on loopback."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        raise ValueError("must be an https URL") from None
+    if url.scheme not in {"https", "http"} or not url.hostname:
+        raise ValueError("must be an https URL")
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise ValueError("must be https: only loopback may be reached over http")
+    if url.query or url.fragment or "@" in url.netloc:
+        raise ValueError("must hold no query, fragment or credentials")
+    return text.rstrip("/")
+
+
+def certificates(path: Path) -> Path:
+    """Return the path of a file with PEM certificates."""
+    try:
+        load_pem_x509_certificates(read_file(path))
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise ValueError("holds no PEM certificates") from None
+    return path
+
+
+def origin(text: str) -> str:
+    """Return a web origin, in lower case as browsers send it."""
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError("must be an origin like https://app.example.com: no path, no *")
+    return text.lower()
+
+
+def rate_limits(text: str) -> str:
+    """Return limits that `limits` understands and that make sense."""
+    try:
+        limits = parse_many(text)
+    except ValueError:
+        raise ValueError("must look like '10 per minute; 200 per day'") from None
+    windows = [limit.get_expiry() for limit in limits]
+    if not all(limit.amount > 0 and limit.multiples > 0 for limit in limits):
+        raise ValueError("must allow at least 1 in a window of at least 1")
+    if len(set(windows)) != len(windows) or max(windows) > MAX_WINDOW_S:
+        raise ValueError("must have windows that differ, of a year at most")
+    return text
+
+
+def storage_url(secret: SecretStr) -> SecretStr:
+    """Return the URL of a storage for limits; what is wrong with it is never quoted."""
+    text = secret.get_secret_value()
+    scheme, separator, _ = text.partition("://")
+    if scheme not in STORAGE_SCHEMES or not separator:
+        raise ValueError(f"must begin with one of {', '.join(STORAGE_SCHEMES)} and ://")
+    try:
+        url = urlsplit(text)
+        if scheme != "memory":
+            parse_url(text.replace("redis+unix", "unix"))  # type: ignore[no-untyped-call]
+    except ValueError:
+        # From their texts a part of the password could be read.
+        raise ValueError("is no URL; in a password write # as %23, / as %2F and so on") from None
+    if url.fragment or "password" in url.query:
+        raise ValueError("must have its password before the host, with # written as %23")
+    return secret
+
+
+def header_safe(secret: SecretStr) -> SecretStr:
+    """Return a key that can travel in a header."""
+    value = secret.get_secret_value()
+    if not (value.isascii() and value.isprintable() and " " not in value):
+        raise ValueError("must be printable ASCII without blanks")
+    if len(value) < MIN_API_KEY_CHARS:
+        raise ValueError(f"must have at least {MIN_API_KEY_CHARS} characters")
+    return secret
+
+
+def algorithm(text: str) -> str:
+    """Return the name of a signature algorithm that may be used."""
+    known = SECRET_ALGORITHMS | PUBLIC_KEY_ALGORITHMS
+    if text not in known:
+        raise ValueError(f"must be one of {', '.join(sorted(known))}")
+    return text
+
+
+def uid_prefix(text: str) -> str:
+    """Return what may begin uids."""
+    if not is_legal_prefix(text):
+        raise ValueError(f"must be at most {MAX_PREFIX_CHARS} of a-z, 0-9, _ and -")
+    return text
