@@ -1,6 +1,7 @@
 """Settings: every fault at once, by the name to set; and nothing weak gets through."""
 
 import json
+import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -290,7 +291,10 @@ def test_app_and_region_cannot_choose_the_host(name: str) -> None:
 
 @pytest.mark.parametrize(
     "origin",
-    ["*", "https://*.example.test", "https://a.test/", "a.test", "null", "https://u@a.test"],
+    [
+        *("*", "https://*.example.test", "https://a.test/", "a.test", "null", "https://u@a.test"),
+        *("https://(app|.+)", "https://a^", "https://h:abc", "http://[", "https://a b", ""),
+    ],
 )
 def test_origins_are_exact(origin: str) -> None:
     """An origin is a scheme, a host and a port; no pattern."""
@@ -487,3 +491,103 @@ def test_production_example_is_refused_as_it_stands() -> None:
 
     assert "app_id" in faults
     assert "cannot be read" in faults
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "redis://:p[canary]x@host:6379",
+            "redis://:canary\u2100x@host",
+            "redis://:c#canary@host:1",
+        ),
+        *(
+            "redis://host/0?password=canary",
+            "redis://:x@127.0.0.1:6canary",
+            "redis://h/0?db=canary",
+        ),
+    ],
+)
+def test_broken_redis_urls_are_faults_that_quote_nothing(url: str) -> None:
+    """A URL that would break later is a fault now, and no part of its password is printed."""
+    faults = faults_of(TOKENSVC_LIMITS__STORAGE_URL=url)
+
+    assert "limits.storage_url" in faults[0]
+    assert "canary" not in "".join(faults)
+
+
+@pytest.mark.parametrize("url", ["https://:canary@127.0.0.1/v3", "https://[canary"])
+def test_base_url_holds_no_credentials(url: str) -> None:
+    """Nor does the base URL, in any spelling."""
+    (fault,) = faults_of(TOKENSVC_COMETCHAT__BASE_URL=url)
+
+    assert "canary" not in fault
+
+
+@pytest.mark.parametrize(
+    "limit",
+    ["0 per minute", "10 per 0 minute", "10 per minute;5 per minute", "1 per 99999999999 year", ""],
+)
+def test_limits_make_sense(limit: str) -> None:
+    """A limit that shuts everybody out, counts twice or never ends is a mistake."""
+    changes: dict[str, Any] = {"TOKENSVC_LIMITS__PER_USER": limit or ";"}
+
+    assert faults_of(**changes)
+
+
+def test_issuers_do_not_share_a_secret() -> None:
+    """With one secret each of two issuers could sign for the other."""
+    faults = faults_of(
+        **sessions(
+            a_sessions_table(uid_prefix="a-"),
+            a_sessions_table(issuer="https://b", uid_prefix="b-"),
+        )
+    )
+
+    assert any("the same secret" in fault for fault in faults)
+
+
+def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
+    """What would be waited for, or would never end, is refused."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    for file in (pipe, Path("/dev/zero"), tmp_path):
+        table = a_sessions_table(secret=None, jwks_file=str(file), algorithms=["RS256"])
+        assert any("cannot be read" in fault for fault in faults_of(**sessions(table)))
+        assert faults_of(config_file=file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = " + "[" * 5000,
+        '[cometchat]\napi_key_file = "a\\u0000b"',
+        "[cometchat]\nmax_in_flight = inf",
+    ],
+)
+def test_odd_files_are_faults(tmp_path: Path, text: str) -> None:
+    """However odd a file is, what comes back is a sentence."""
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+
+    assert faults_of(environ=an_environment(TOKENSVC_COMETCHAT__API_KEY=None), config_file=config)
+
+
+def test_deep_json_is_a_fault() -> None:
+    """So is a variable that is nested too deeply."""
+    assert faults_of(TOKENSVC_SESSIONS="[" * 50_000)
+
+
+def test_broken_file_hides_no_other_fault(tmp_path: Path) -> None:
+    """What else is wrong is told together with the file, and nothing is called missing."""
+    faults = faults_of(
+        environ={"TOKENSVC_FOO": "1", "TOKENSVC_LIMITS__PER_USER": "junk"},
+        config_file=tmp_path / "none.toml",
+    )
+
+    assert [fault.partition(":")[0].partition(" ")[0] for fault in faults] == [
+        "TOKENSVC_FOO",
+        str(tmp_path / "none.toml"),
+        "limits.per_user",
+    ]

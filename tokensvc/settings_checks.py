@@ -18,6 +18,7 @@ from tokensvc.domain.uids import MAX_PREFIX_CHARS, is_legal_prefix
 _ORIGIN: Final = re.compile(
     r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE
 )
+_ZERO: Final = re.compile(r"(?<!\d)0+(?!\d)")
 MAX_FILE_BYTES: Final = 1024 * 1024
 MIN_MASKED_CHARS: Final = 6
 """Masking a shorter password would make the log unreadable and tell what it is."""
@@ -90,7 +91,7 @@ def rate_limits(text: str) -> str:
     except ValueError:
         raise ValueError("must look like '10 per minute; 200 per day'") from None
     windows = [limit.get_expiry() for limit in limits]
-    if not all(limit.amount > 0 and limit.multiples > 0 for limit in limits):
+    if _ZERO.search(text):
         raise ValueError("must allow at least 1 in a window of at least 1")
     if len(set(windows)) != len(windows) or max(windows) > MAX_WINDOW_S:
         raise ValueError("must have windows that differ, of a year at most")

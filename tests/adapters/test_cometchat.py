@@ -177,6 +177,7 @@ def test_word_that_makes_no_sense_here(code: str, operation: str) -> None:
         an_answer(b'{"data": {"uid": "alice", "authToken": 7}}'),
         an_answer(b'{"data": {"uid": "alice", "authToken": null}}'),
         an_answer(b'{"data": {"uid": "alice", "authToken": "' + b"x" * 600 + b'"}}'),
+        an_answer(b'{"data": {"uid": "alice", "authToken": "a\\n\\u0000b"}}'),
         an_answer(b'{"data": {"uid": "bob", "authToken": "bob_1"}}'),
         an_answer(b'{"data": {"uid": "Alice", "authToken": "alice_1"}}'),
         an_answer(b'{"data": {"authToken": "alice_1"}}'),

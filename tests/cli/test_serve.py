@@ -9,7 +9,8 @@ from pathlib import Path
 
 import requests
 
-from tests.builders import a_token, bearer
+from tests.builders import a_token, an_environment, bearer
+from tests.cli.test_commands import run
 from tests.processes import Process, serving
 from tests.raw_server import an_answer, raw_server
 
@@ -183,3 +184,53 @@ def test_start_opens_no_connection(tmp_path: Path) -> None:
     """The service becomes ready without asking anybody: a vendor that is down delays no start."""
     with raw_server(an_answer(TOKEN)) as vendor, serving(tmp_path, vendor_url=vendor.url):
         assert vendor.connections == 0
+
+
+def test_slow_bodies_do_not_take_the_threads(tmp_path: Path) -> None:
+    """Clients that never finish their bodies leave threads to probes and to other logins."""
+    with (
+        raw_server(an_answer(TOKEN)) as vendor,
+        serving(tmp_path, vendor_url=vendor.url, **TEN_THREADS, **GENEROUS) as process,
+    ):
+        unfinished = [_begin_body(process) for _ in range(30)]
+        probes = [requests.get(f"{process.url}/livez", timeout=5).status_code for _ in range(10)]
+        status = login(process).status_code
+        for connection in unfinished:
+            connection.close()
+
+    assert (probes, status) == ([200] * 10, 201)
+
+
+TEN_THREADS = {"TOKENSVC_SERVER__THREADS": "10", "TOKENSVC_COMETCHAT__MAX_IN_FLIGHT": "4"}
+
+
+def _begin_body(process: Process) -> socket.socket:
+    host, port = process.url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=5)
+    connection.sendall(
+        b"POST /v1/auth-tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+        + f"Authorization: Bearer {a_token()}\r\n\r\n{{".encode()
+    )
+    return connection
+
+
+def test_port_is_not_shared(tmp_path: Path) -> None:
+    """A second server on a port ends with a sentence, and takes no request from the first."""
+    with (
+        raw_server(an_answer(TOKEN)) as vendor,
+        serving(tmp_path, vendor_url=vendor.url) as process,
+    ):
+        port = process.url.rpartition(":")[2]
+        done = run("serve", "--port", port, environ=an_environment())
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"Error: cannot listen on 127.0.0.1, port {port}" in done.stderr
+
+
+def test_localhost_is_an_address(tmp_path: Path) -> None:
+    """The name that everybody types works."""
+    with (
+        raw_server(an_answer(TOKEN)) as vendor,
+        serving(tmp_path, vendor_url=vendor.url, TOKENSVC_SERVER__HOST="localhost") as process,
+    ):
+        assert login(process).status_code == 201

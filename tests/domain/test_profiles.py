@@ -63,6 +63,7 @@ def test_empty_claims_are_absent(empty: object) -> None:
         ("picture", 1, "avatar"),
         ("role", ["admin"], "role"),
         ("role", "r" * 101, "role"),
+        ("role", " ", "role"),
         ("groups", "admin", "tags"),
         ("groups", ["a", 7], "tags"),
         ("groups", ["a", " "], "tags"),

@@ -81,6 +81,7 @@ def test_nothing_comes_out_of_failures(tmp_path: Path) -> None:
         an_answer(API_KEY.encode(), f"Retry-After: {API_KEY}", status="429 Too Many"),
         an_answer(b"<html>" + API_KEY.encode(), "Content-Type: text/html"),
         an_answer(b"{}", f"Location: https://x.test/{API_KEY}", status="302 Found"),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nyou sent " + API_KEY.encode() + b"\r\n\r\n{}",
         lambda connection: connection.close(),
     ]
     with (

@@ -83,6 +83,21 @@ def test_problems_can_be_read_too() -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == PAGE
 
 
+@pytest.mark.parametrize(
+    ("allowed", "stranger"),
+    [
+        ("http://[::1]:3000", "http://1:3000.evil.test"),
+        ("https://a.example.test", "https://aXexample.test"),
+    ],
+)
+def test_origins_are_no_patterns(allowed: str, stranger: str) -> None:
+    """Whatever an origin looks like, it allows itself and nothing that resembles it."""
+    service = a_service_with(FakeDirectory(), http={"allowed_origins": [allowed]})
+
+    assert preflight(service, allowed)["Access-Control-Allow-Origin"] == allowed
+    assert "Access-Control-Allow-Origin" not in preflight(service, stranger)
+
+
 def test_without_a_list_no_page_may_call() -> None:
     """The default allows nobody."""
     service = a_service_with(FakeDirectory())

@@ -35,6 +35,8 @@ def a_plain_service() -> Service:
         ("POST", "/v1/auth-tokens/", 404, "not_found"),
         ("GET", "/%ff", 404, "not_found"),
         ("GET", "//", 404, "not_found"),
+        ("POST", "/v1//auth-tokens", 404, "not_found"),
+        ("GET", "//livez", 404, "not_found"),
         ("GET", "/static/x", 404, "not_found"),
     ],
 )

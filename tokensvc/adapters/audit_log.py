@@ -12,9 +12,10 @@ from tokensvc.domain.audit import RequestRecord
 
 MASK: Final = "[masked]"
 _TOKEN_SHAPES: Final = (
-    r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*",  # a JWT, or the beginning of one
-    r"[A-Za-z0-9_-]{1,100}_[0-9]{10}[0-9a-f]{30}",  # a CometChat auth token
-    r"(?i:bearer)\s+[^\s\"\\]+",
+    r"(?:eyJ|ewo|ewk|eyA)[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*",  # a JWT, or its beginning
+    r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # whatever looks like one
+    r"[A-Za-z0-9_-]{1,100}_[0-9]{10}[0-9a-fA-F]{30}",  # a CometChat auth token
+    r"(?i:bearer)(?:\s|\\t)+[^\s\"\\]+",
 )
 
 

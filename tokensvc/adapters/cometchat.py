@@ -6,6 +6,7 @@ from `error.code`, and the status counts only where an answer has no such code.
 """
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +27,8 @@ from tokensvc.domain.errors import (
 from tokensvc.domain.model import AuthToken, ChatUser, Uid
 from tokensvc.domain.strict_json import JSONError, parse_json_object
 
-MAX_AUTH_TOKEN_CHARS: Final = 512
+_AUTH_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,512}")
+"""Opaque (its form is unverified), but for what can travel in a header and a JSON text."""
 
 ERRORS: Final[Mapping[str, type[TokenServiceError]]] = {
     "ERR_UID_NOT_FOUND": UserNotFoundError,
@@ -169,6 +171,6 @@ def _auth_token(data: Mapping[str, object], uid: Uid) -> AuthToken | None:
     value = data.get("authToken")
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= MAX_AUTH_TOKEN_CHARS:
+    if not isinstance(value, str) or not _AUTH_TOKEN.fullmatch(value):
         raise DirectoryUnavailableError("token_malformed")
     return AuthToken(uid, value)

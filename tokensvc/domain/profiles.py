@@ -119,7 +119,8 @@ def _avatar(raw: object) -> str | None:
 
 
 def _role(raw: object) -> str | None:
-    return raw if isinstance(raw, str) and len(raw) <= MAX_ROLE_CHARS else None
+    is_text = isinstance(raw, str) and bool(raw.strip())
+    return str(raw) if is_text and len(str(raw)) <= MAX_ROLE_CHARS else None
 
 
 def _tags(raw: object) -> tuple[str, ...] | None:

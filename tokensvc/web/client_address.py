@@ -28,6 +28,9 @@ def client_address(
 
 
 def _parse(text: str) -> Address | None:
+    if "%" in text:
+        # A zone is a name on somebody's machine, of any length.
+        return None
     try:
         address = ip_address(text)
     except ValueError:

@@ -95,6 +95,11 @@ def tell_limits(app: Flask, limiter: Limiter, *, now: Callable[[], float] = time
         return response
 
 
+def _reset_s(limit: RequestLimit, now: float) -> int:
+    """Return the seconds until *limit* resets, whatever the clock of the storage says."""
+    return min(max(1, math.ceil(limit.window.reset_time - now)), limit.limit.get_expiry())
+
+
 def _windows(limiter: Limiter, now: float) -> list[tuple[RequestLimit, int, int]]:
     """Return the limits that this request met: each with what is left and when it resets.
 
@@ -102,9 +107,6 @@ def _windows(limiter: Limiter, now: float) -> list[tuple[RequestLimit, int, int]
     then nothing is told.
     """
     try:
-        return [
-            (limit, limit.remaining, max(1, math.ceil(limit.window.reset_time - now)))
-            for limit in limiter.current_limits
-        ]
+        return [(limit, limit.remaining, _reset_s(limit, now)) for limit in limiter.current_limits]
     except Exception:  # noqa: BLE001 (every storage has errors of its own)
         return []

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import BoundedSemaphore
 from typing import Final
 
 from flask import Blueprint, request
@@ -9,7 +10,12 @@ from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 
 from tokensvc.domain.audit import Fingerprinter
-from tokensvc.domain.errors import BodyTooLargeError, MediaTypeError, RequestError
+from tokensvc.domain.errors import (
+    BodyTooLargeError,
+    MediaTypeError,
+    OverloadedError,
+    RequestError,
+)
 from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import Session
 from tokensvc.domain.ports import SessionVerifier
@@ -18,6 +24,8 @@ from tokensvc.web.guard import caller, signed_in
 from tokensvc.web.record import current_record
 
 MAX_BODY_BYTES: Final = 1024
+MAX_BODIES_AT_ONCE: Final = 8
+"""Bodies that are waited for in a process; clients have no need to send one."""
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -43,13 +51,14 @@ class TokenRoom:
 def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blueprint:
     """Return the routes that issue tokens."""
     tokens = Blueprint("tokens", __name__, url_prefix="/v1")
+    body_places = BoundedSemaphore(MAX_BODIES_AT_ONCE)
 
     @tokens.post("/auth-tokens")
     @signed_in(room.verifier)
     @limiter.limit(per_user, key_func=caller)
     def create_auth_token(session: Session) -> ResponseReturnValue:
         """Issue a fresh CometChat auth token to the signed-in user."""
-        _demand_empty_body()
+        _demand_empty_body(body_places)
         issued = room.issuer.issue(session)
         record = current_record()
         record.token_fingerprint = room.fingerprinter.of(issued.token)
@@ -69,9 +78,20 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
     return tokens
 
 
-def _demand_empty_body() -> None:
-    """Refuse any wish in the body: who is logged in is for the session token alone to say."""
-    body = request.get_data(cache=False)
+def _demand_empty_body(places: BoundedSemaphore) -> None:
+    """Refuse any wish in the body: who is logged in is for the session token alone to say.
+
+    A body can be sent as slowly as its sender likes, and the server waits: no more
+    threads than there are *places* do that at once.
+    """
+    if not request.content_length and "Transfer-Encoding" not in request.headers:
+        return
+    if not places.acquire(blocking=False):
+        raise OverloadedError("body_places_full")
+    try:
+        body = request.get_data(cache=False)
+    finally:
+        places.release()
     if not body:
         return
     if len(body) > MAX_BODY_BYTES:

@@ -1,0 +1,166 @@
+"""Settings take effect: each one that an operator may change changes what happens."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from tests.builders import (
+    AUDIENCE,
+    Service,
+    a_service,
+    a_service_with,
+    a_sessions_table,
+    a_token,
+    a_user,
+)
+from tests.fakes import FakeDirectory
+from tests.raw_server import an_answer, raw_server
+from tokensvc.domain.model import Uid
+
+ANSWER = json.dumps({"data": {"uid": "alice", "authToken": "alice_1"}}).encode()
+
+
+def with_sessions(directory: FakeDirectory | None = None, **table: Any) -> Service:
+    return a_service_with(directory or FakeDirectory(), sessions=[a_sessions_table(**table)])
+
+
+@pytest.mark.parametrize(("leeway_s", "status"), [(0, 401), (120, 201)])
+def test_leeway(leeway_s: int, status: int) -> None:
+    """A token that expired a minute ago passes within the leeway, and not beyond it."""
+    service = with_sessions(leeway_s=leeway_s)
+
+    assert service.login(a_token(exp=time.time() - 60)).status_code == status
+
+
+@pytest.mark.parametrize(("types", "status"), [(["JWT"], 401), (["JWT", "app+jwt"], 201)])
+def test_token_types(types: list[str], status: int) -> None:
+    """Which typ passes is the operator's choice."""
+    service = with_sessions(token_types=types)
+
+    assert service.login(a_token(header={"typ": "app+jwt"})).status_code == status
+
+
+def test_audiences() -> None:
+    """Several audiences can be ours."""
+    service = with_sessions(audience=[AUDIENCE, "mobile"])
+
+    assert service.login(a_token(aud="mobile")).status_code == 201
+    assert service.login(a_token(aud="web")).status_code == 401
+
+
+def test_uid_claim_and_prefix() -> None:
+    """The uid can stand in another claim, and begin with the issuer's prefix."""
+    service = with_sessions(uid_claim="/user/id", uid_prefix="acme-")
+
+    answer = service.login(a_token(sub="ignored", user={"id": "alice"}))
+
+    assert answer.get_json()["uid"] == "acme-alice"
+
+
+def test_profile_claims() -> None:
+    """Each profile claim is read from where the operator says."""
+    directory = FakeDirectory()
+    service = with_sessions(
+        directory,
+        name_claim="nick",
+        avatar_claim="photo",
+        role_claim="chat_role",
+        tags_claim="groups",
+        metadata_claims=["team", "/work/level"],
+    )
+
+    service.login(
+        a_token(
+            nick="Al",
+            photo="https://x.test/a",
+            chat_role="staff",
+            groups=["a"],
+            team="t",
+            work={"level": 3},
+        )
+    )
+
+    profile = directory.users[Uid("alice")].profile
+    assert (profile.name, profile.avatar, profile.role) == ("Al", "https://x.test/a", "staff")
+    assert (profile.tags, profile.metadata) == (("a",), {"team": "t", "level": 3})
+
+
+def test_defaults_of_new_users() -> None:
+    """Role and tags of the settings are given to new users."""
+    directory = FakeDirectory()
+    service = a_service_with(
+        directory, provisioning={"default_role": "guest", "default_tags": ["new"]}
+    )
+
+    service.login()
+
+    profile = directory.users[Uid("alice")].profile
+    assert (profile.role, profile.tags) == ("guest", ("new",))
+
+
+@pytest.mark.parametrize(("wanted", "status"), [(False, 403), (True, 201)])
+def test_reactivation(*, wanted: bool, status: int) -> None:
+    """A deactivated user comes back where that is wanted."""
+    directory = FakeDirectory()
+    directory.deactivate(a_user("alice"))
+    service = a_service_with(directory, provisioning={"reactivate_on_login": wanted})
+
+    assert service.login().status_code == status
+
+
+def test_log_key() -> None:
+    """The same token has another fingerprint under another key, and the same under the same."""
+    prints = []
+    for key in ("Qy7Lw2Nc9Vb4Xz6Kj1Hg8Fd3Sa5Pt0Ru", "Ur0tP5aS3dF8gH1jK6zX4bV9cN2wL7yQ", None, None):
+        with raw_server(an_answer(ANSWER)) as vendor:
+            overrides = {"cometchat": {"base_url": f"{vendor.url}/v3"}}
+            service = a_service({**overrides, "audit": {"log_key": key} if key else {}})
+            service.login()
+            prints.append(service.records()[0]["token_fingerprint"])
+
+    assert prints[0] != prints[1]
+    assert prints[2] == prints[3]
+
+
+def test_loaded_secrets_are_masked() -> None:
+    """A secret that a client happens to send in its User-Agent does not reach the log."""
+    secret = "Zk3vQ8pLr2Xw9TbN6mHs4JdYc7FgA1eU"
+    service = with_sessions(secret=secret)
+
+    service.login(a_token(key=secret), headers={"User-Agent": f"app {secret}"})
+
+    assert secret not in service.log.getvalue()
+    assert service.records()[0]["user_agent"] == "app [masked]"
+
+
+def test_trusted_proxies() -> None:
+    """The client's address comes from the operator's own proxies, and only from them."""
+    trusting = a_service_with(FakeDirectory(), http={"trusted_proxies": ["127.0.0.0/8"]})
+    plain = a_service_with(FakeDirectory())
+    for service in (trusting, plain):
+        service.login(headers={"X-Forwarded-For": "6.6.6.6, 198.51.100.7"})
+
+    found = [service.records()[0]["client_address"] for service in (trusting, plain)]
+    assert found == ["198.51.100.7", "127.0.0.1"]
+
+
+def test_calls_in_flight() -> None:
+    """No more calls than max_in_flight are made at once; one more is told at once."""
+    with raw_server(an_answer(ANSWER)) as vendor:
+        service = a_service({"cometchat": {"base_url": f"{vendor.url}/v3", "max_in_flight": 1}})
+        assert service.login().status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("development", "host", "status"),
+    [(True, "evil.test", 400), (True, "127.0.0.1:8080", 200), (False, "evil.test", 200)],
+)
+def test_development_answers_this_machine_alone(
+    *, development: bool, host: str, status: int
+) -> None:
+    """While the published keys are trusted, no page gets here by a host name of its own."""
+    service = a_service_with(FakeDirectory(), development=development)
+
+    assert service.client.get("/livez", headers={"Host": host}).status_code == status
