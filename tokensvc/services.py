@@ -13,7 +13,7 @@ from flask_limiter import Limiter
 from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.http_client import HTTPClient, Timeouts
-from tokensvc.adapters.limit_storage import storage_options
+from tokensvc.adapters.limit_storage import storage_options, storage_url
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.adapters.upstream import Bulkhead
 from tokensvc.domain.audit import Fingerprinter
@@ -122,11 +122,11 @@ def _provisioning(settings: Settings) -> Provisioning:
 
 
 def _limiter(settings: Settings) -> Limiter:
-    storage_url = settings.limits.storage_url.get_secret_value()
+    configured = settings.limits.storage_url.get_secret_value()
     return Limiter(
         caller,
-        storage_uri=storage_url,
-        storage_options=storage_options(storage_url),
+        storage_uri=storage_url(configured),
+        storage_options=storage_options(configured),
         strategy="moving-window",
         key_prefix=LIMIT_KEY_PREFIX,
         # Its own headers put Retry-After on successes; `guard.tell_limits` writes ours.

@@ -1,17 +1,124 @@
 """Where the rate limiter counts: in this process, or in Redis."""
 
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
 from typing import Any, Final
 
+from limits.storage import MovingWindowSupport, Storage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 REDIS_TIMEOUT_S: Final = 0.25
 """redis-py's own defaults let a hung Redis hold a request for ten seconds."""
+MEMORY_SCHEME: Final = "tokensvc-memory"
+SWEPT_PER_HIT: Final = 2
+"""Idle keys forgotten at each hit: two leave for each one that can come."""
+
+Windows = OrderedDict[str, deque[float]]
+"""The times of the hits of each key, oldest first; the keys in the order of their last hit."""
 
 
-def storage_options(storage_url: str) -> dict[str, Any]:
-    """Return what `limits` passes on to the client library behind *storage_url*."""
-    if storage_url.startswith("memory"):
+class WindowStorage(Storage, MovingWindowSupport):
+    """Exact moving windows in memory, at one cost for 100 users and for 100,000.
+
+    The storage that `limits` brings walks all of its keys from a timer that every
+    hit re-arms. Here the keys of each window length stand in the order of their
+    last hit, so that the idle ones are always the first, and each hit forgets two.
+    """
+
+    STORAGE_SCHEME = [MEMORY_SCHEME]  # noqa: RUF012 (declared so by the library)
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        *,
+        wrap_exceptions: bool = False,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+        self._now = now
+        self._windows: dict[int, Windows] = {}
+        self._lock = threading.Lock()
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Count *amount* hits of *key*, if no more than *limit* fall into *expiry* seconds."""
+        now = self._now()
+        with self._lock:
+            windows = self._windows.setdefault(expiry, OrderedDict())
+            self._sweep(windows, now - expiry)
+            hits = windows.get(key)
+            if hits is None:
+                hits = deque()
+            while hits and hits[0] <= now - expiry:
+                hits.popleft()
+            if len(hits) + amount > limit:
+                return False
+            hits.extend([now] * amount)
+            windows[key] = hits
+            windows.move_to_end(key)
+            return True
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002
+        """Return the time of the oldest hit in the window, and how many there are."""
+        now = self._now()
+        with self._lock:
+            hits = self._windows.get(expiry, OrderedDict()).get(key, deque())
+            current = [hit for hit in hits if hit > now - expiry]
+        return (current[0], len(current)) if current else (now, 0)
+
+    @staticmethod
+    def _sweep(windows: Windows, before: float) -> None:
+        for _ in range(min(SWEPT_PER_HIT, len(windows))):
+            key = next(iter(windows))
+            if windows[key][-1] > before:
+                return
+            del windows[key]
+
+    def clear(self, key: str) -> None:
+        """Forget *key*."""
+        with self._lock:
+            for windows in self._windows.values():
+                windows.pop(key, None)
+
+    def reset(self) -> int | None:
+        """Forget everything, and return how many keys that were."""
+        with self._lock:
+            forgotten = sum(map(len, self._windows.values()))
+            self._windows.clear()
+        return forgotten
+
+    def check(self) -> bool:
+        """Return True: memory is always there."""
+        return True
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """The errors that a storage of this kind raises by itself."""
+        return ValueError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Refuse: fixed windows are not offered, because they let twice the limit through."""
+        raise NotImplementedError
+
+    def get(self, key: str) -> int:
+        """Refuse, as `incr` does."""
+        raise NotImplementedError
+
+    def get_expiry(self, key: str) -> float:
+        """Refuse, as `incr` does."""
+        raise NotImplementedError
+
+
+def storage_url(configured: str) -> str:
+    """Return the URL that `limits` is given for the *configured* one."""
+    return f"{MEMORY_SCHEME}://" if configured.startswith("memory:") else configured
+
+
+def storage_options(configured: str) -> dict[str, Any]:
+    """Return what `limits` passes on to the client library behind the *configured* URL."""
+    if configured.startswith("memory:"):
         return {}
     return {
         "socket_connect_timeout": REDIS_TIMEOUT_S,

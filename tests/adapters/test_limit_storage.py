@@ -1,0 +1,214 @@
+"""The memory storage: exact under threads, and no dearer with many users than with few."""
+
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from limits import RateLimitItemPerMinute
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+
+from tokensvc.adapters.limit_storage import WindowStorage, storage_options, storage_url
+
+KEY = "LIMITS/alice/10/1/minute"
+
+
+class Clock:
+    """Time that goes on when it is told to."""
+
+    def __init__(self) -> None:
+        self.time = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that stands still."""
+    return Clock()
+
+
+@pytest.fixture
+def storage(clock: Clock) -> WindowStorage:
+    """Return an empty storage."""
+    return WindowStorage(now=clock)
+
+
+def hits(storage: WindowStorage, count: int, *, limit: int = 10, key: str = KEY) -> list[bool]:
+    return [storage.acquire_entry(key, limit, 60) for _ in range(count)]
+
+
+def test_limit_is_exact(storage: WindowStorage) -> None:
+    """As many as allowed pass, and not one more."""
+    assert hits(storage, 12) == [True] * 10 + [False] * 2
+
+
+def test_window_moves(storage: WindowStorage, clock: Clock) -> None:
+    """A hit leaves the window after its length, and not before."""
+    hits(storage, 5)
+    clock.time += 30
+    hits(storage, 5)
+
+    clock.time += 29.9
+    early = hits(storage, 1)
+    clock.time += 0.1
+    on_time = hits(storage, 6)
+
+    assert (early, on_time) == ([False], [True] * 5 + [False])
+
+
+def test_refused_hits_do_not_count(storage: WindowStorage, clock: Clock) -> None:
+    """Whoever keeps knocking does not lock themselves out for longer."""
+    hits(storage, 100)
+    clock.time += 60
+
+    assert hits(storage, 10) == [True] * 10
+
+
+def test_keys_are_apart(storage: WindowStorage) -> None:
+    """One user's hits are nobody else's."""
+    hits(storage, 10)
+
+    assert hits(storage, 1, key="LIMITS/bob/10/1/minute") == [True]
+
+
+def test_windows_of_one_key_are_apart(storage: WindowStorage) -> None:
+    """A key in two lengths of window is counted in each."""
+    storage.acquire_entry(KEY, 1, 60)
+
+    assert storage.acquire_entry(KEY, 1, 86400) is True
+    assert storage.acquire_entry(KEY, 1, 60) is False
+
+
+@pytest.mark.parametrize(("amount", "passes"), [(10, True), (11, False)])
+def test_several_at_once(storage: WindowStorage, amount: int, *, passes: bool) -> None:
+    """A hit of several passes whole or not at all."""
+    assert storage.acquire_entry(KEY, 10, 60, amount) is passes
+    assert storage.get_moving_window(KEY, 10, 60)[1] == (amount if passes else 0)
+
+
+def test_window_is_told(storage: WindowStorage, clock: Clock) -> None:
+    """What is left and when it resets can be asked for: from the oldest hit on."""
+    hits(storage, 3)
+    began = clock.time
+    clock.time += 20
+    hits(storage, 1)
+
+    assert storage.get_moving_window(KEY, 10, 60) == (began, 4)
+
+
+def test_empty_window_begins_now(storage: WindowStorage, clock: Clock) -> None:
+    """Without hits the window begins now, also when there were some once."""
+    hits(storage, 3)
+    clock.time += 60
+
+    assert storage.get_moving_window(KEY, 10, 60) == (clock.time, 0)
+
+
+def test_idle_keys_are_forgotten(storage: WindowStorage, clock: Clock) -> None:
+    """A million users of yesterday take no memory today: two leave for each one that comes."""
+    for number in range(1000):
+        hits(storage, 1, key=f"user-{number}")
+    clock.time += 61
+
+    for number in range(501):
+        hits(storage, 1, key=f"new-{number}")
+
+    assert storage.reset() == 501
+
+
+def test_busy_keys_are_kept(storage: WindowStorage, clock: Clock) -> None:
+    """A key that is still hit is not forgotten, however old its first hit is."""
+    for _ in range(5):
+        hits(storage, 2)
+        clock.time += 12
+    hits(storage, 1, key="other")
+
+    assert storage.get_moving_window(KEY, 10, 60)[1] == 8
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 40)), max_size=80))
+def test_it_counts_as_a_list_would(steps: list[tuple[str, int]]) -> None:
+    """Any order of hits and pauses is decided as by the plainest way to count."""
+    clock = Clock()
+    storage = WindowStorage(now=clock)
+    plain: dict[str, list[float]] = {"a": [], "b": []}
+    for key, pause in steps:
+        clock.time += pause
+        recent = [hit for hit in plain[key] if hit > clock.time - 60]
+        allowed = len(recent) < 3
+        plain[key] = [*recent, clock.time] if allowed else recent
+
+        assert storage.acquire_entry(key, 3, 60) is allowed
+
+
+def test_sixteen_threads_get_exactly_the_limit(storage: WindowStorage) -> None:
+    """Sixteen threads at one key together get what is allowed, over and over."""
+    switch_interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for number in range(20):
+            start = threading.Barrier(16)
+
+            def race(_: int, key: str = f"key-{number}", start: threading.Barrier = start) -> int:
+                start.wait()
+                return sum(hits(storage, 20, limit=100, key=key))
+
+            with ThreadPoolExecutor(16) as pool:
+                assert sum(pool.map(race, range(16))) == 100
+    finally:
+        sys.setswitchinterval(switch_interval)
+
+
+def test_a_hit_costs_the_same_with_many_users(storage: WindowStorage) -> None:
+    """Counted in steps, not in seconds: with 100,000 live users a hit does what it did with 100."""
+    few = _steps_of_a_hit(storage, users=100)
+    many = _steps_of_a_hit(storage, users=100_000)
+
+    assert many == few
+
+
+def _steps_of_a_hit(storage: WindowStorage, users: int) -> int:
+    for number in range(users):
+        storage.acquire_entry(f"user-{number}", 10, 60)
+    steps = 0
+
+    def count(_frame: FrameType, _event: str, _argument: object) -> None:
+        nonlocal steps
+        steps += 1
+
+    sys.setprofile(count)
+    try:
+        storage.acquire_entry("one-more", 10**6, 60)
+    finally:
+        sys.setprofile(None)
+    return steps
+
+
+def test_limits_finds_it_by_its_scheme() -> None:
+    """The limiter gets it through the registry of `limits`, under memory:// in our settings."""
+    storage = storage_from_string(storage_url("memory://"), **storage_options("memory://"))
+    limiter = MovingWindowRateLimiter(storage)
+    item = RateLimitItemPerMinute(2)
+
+    assert isinstance(storage, WindowStorage)
+    assert [limiter.hit(item, "alice") for _ in range(3)] == [True, True, False]
+    assert limiter.get_window_stats(item, "alice").remaining == 0
+
+
+def test_redis_is_passed_on() -> None:
+    """A Redis URL stays what it is."""
+    assert storage_url("redis://127.0.0.1:6379/0") == "redis://127.0.0.1:6379/0"
+
+
+def test_no_thread_is_started() -> None:
+    """It needs no timer: nothing runs when nobody asks."""
+    before = threading.active_count()
+    hits(WindowStorage(), 50)
+
+    assert threading.active_count() == before
