@@ -28,6 +28,8 @@ API_KEY = "0b5f1c9e7a3d2468ace13579bdf02468ace13579"
 APP_ID = "1234567890abcdef"
 LOG_KEY = "Qy7Lw2Nc9Vb4Xz6Kj1Hg8Fd3Sa5Pt0Ru"
 NOW = 1_800_000_000.0
+GENEROUS = {"per_user": "100000 per minute", "failed_per_address": "100000 per minute"}
+"""Limits that no test meets unless it is about them."""
 NOWHERE = "http://127.0.0.1:9/v3"
 """The discard port: nothing listens there."""
 
@@ -111,7 +113,7 @@ class Service:
 def a_service_with(directory: ChatDirectory, **overrides: Any) -> Service:
     """Return the service on *directory* in CometChat's stead."""
     log = io.StringIO()
-    chosen = settings(**{"limits": {"per_user": "100000 per minute"}, **overrides})
+    chosen = settings(**{"limits": GENEROUS, **overrides})
     services = assemble(chosen, log_stream=log)
     issuer = TokenIssuer(directory, services.tokens.issuer.provisioning)
     services = replace(services, tokens=replace(services.tokens, issuer=issuer))
@@ -121,5 +123,5 @@ def a_service_with(directory: ChatDirectory, **overrides: Any) -> Service:
 def a_service(overrides: Mapping[str, Any] | None = None, **parts: Any) -> Service:
     """Return the service over *overrides*; generous limits unless they say otherwise."""
     log = io.StringIO()
-    chosen = {"limits": {"per_user": "100000 per minute"}, **(overrides or {})}
+    chosen = {"limits": GENEROUS, **(overrides or {})}
     return Service(create_app(settings(**chosen), log_stream=log, **parts), log)

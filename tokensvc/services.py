@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Final, TextIO
 
 from flask_limiter import Limiter
+from limits import parse_many
+from limits.strategies import MovingWindowRateLimiter
 
 from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.http_client import HTTPClient, Timeouts
-from tokensvc.adapters.limit_storage import storage_options, storage_url
+from tokensvc.adapters.limit_storage import WindowStorage, storage_options, storage_url
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.adapters.upstream import Bulkhead
 from tokensvc.domain.audit import Fingerprinter
@@ -21,6 +23,7 @@ from tokensvc.domain.issuing import Provisioning, TokenIssuer
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
 from tokensvc.settings import SessionSettings, Settings
+from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller
 from tokensvc.web.record import Recording, note_vendor_call
 from tokensvc.web.tokens import ChatApp, TokenRoom
@@ -46,6 +49,7 @@ def assemble(
     return Services(
         tokens=TokenRoom(
             verifier=_verifier(settings, now),
+            failed_attempts=_failed_attempts(settings),
             issuer=TokenIssuer(_directory(settings, now), _provisioning(settings)),
             fingerprinter=Fingerprinter(_log_key(settings)),
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
@@ -119,6 +123,12 @@ def _provisioning(settings: Settings) -> Provisioning:
         default_tags=tuple(provisioning.default_tags),
         reactivate_on_login=provisioning.reactivate_on_login,
     )
+
+
+def _failed_attempts(settings: Settings) -> FailedAttempts:
+    """Count in this process, whatever the storage: attackers shall not load Redis."""
+    limits = parse_many(settings.limits.failed_per_address)
+    return FailedAttempts(MovingWindowRateLimiter(WindowStorage()), limits)
 
 
 def _limiter(settings: Settings) -> Limiter:

@@ -128,6 +128,7 @@ class LimitSettings(Section):
 
     per_user: Annotated[str, AfterValidator(checks.rate_limits)] = "10 per minute; 200 per day"
     storage_url: Annotated[SecretStr, AfterValidator(checks.storage_url)] = SecretStr("memory://")
+    failed_per_address: Annotated[str, AfterValidator(checks.rate_limits)] = "1000 per minute"
     storage_url_file: Path | None = None
 
 

@@ -14,6 +14,7 @@ from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 from tokensvc.domain.errors import RateLimitedError, SessionError
 from tokensvc.domain.model import Session
 from tokensvc.domain.ports import SessionVerifier
+from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.problems import problem
 from tokensvc.web.record import current_record
 
@@ -28,15 +29,24 @@ Two Authorization headers reach us joined by a comma, which no token holds.
 """
 
 
-def signed_in(verifier: SessionVerifier) -> Callable[[SessionView[P]], View[P]]:
-    """Hand the view the session of whoever is calling, or answer 401 in its stead."""
+def signed_in(
+    verifier: SessionVerifier, failed_attempts: FailedAttempts
+) -> Callable[[SessionView[P]], View[P]]:
+    """Hand the view the session of whoever is calling, or answer 401 in its stead.
+
+    An address that is refused too often is answered 429 instead.
+    """
 
     def decorate(view: SessionView[P]) -> View[P]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
             started = time.perf_counter()
-            session = verifier.verify(_unverified_bearer_token())
             record = current_record()
+            try:
+                session = verifier.verify(_unverified_bearer_token())
+            except SessionError as error:
+                failed_attempts.charge(error, record.client_address)
+                raise
             record.verify_s = time.perf_counter() - started
             record.name_caller(session)
             g.session = session

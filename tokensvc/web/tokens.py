@@ -20,6 +20,7 @@ from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import Session
 from tokensvc.domain.ports import SessionVerifier
 from tokensvc.domain.strict_json import JSONError, parse_json
+from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller, signed_in
 from tokensvc.web.record import current_record
 
@@ -42,6 +43,7 @@ class TokenRoom:
     """What the login is made of."""
 
     verifier: SessionVerifier
+    failed_attempts: FailedAttempts
     issuer: TokenIssuer
     fingerprinter: Fingerprinter
     chat_app: ChatApp
@@ -54,7 +56,7 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
     body_places = BoundedSemaphore(MAX_BODIES_AT_ONCE)
 
     @tokens.post("/auth-tokens")
-    @signed_in(room.verifier)
+    @signed_in(room.verifier, room.failed_attempts)
     @limiter.limit(per_user, key_func=caller)
     def create_auth_token(session: Session) -> ResponseReturnValue:
         """Issue a fresh CometChat auth token to the signed-in user."""
