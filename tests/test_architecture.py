@@ -19,6 +19,7 @@ from tokensvc.domain.errors import (
     UserExistsError,
     UserNotFoundError,
 )
+from tokensvc.web.openapi import undocumented_routes
 from tokensvc.web.problems import STATUSES, status_of
 
 ROOT = Path(__file__).parents[1]
@@ -92,7 +93,14 @@ def test_routes_are_known() -> None:
         ("/livez", "GET"),
         ("/readyz", "GET"),
         ("/version", "GET"),
+        ("/openapi.json", "GET"),
+        ("/docs", "GET"),
     }
+
+
+def test_routes_are_documented() -> None:
+    """Every route says what it answers."""
+    assert undocumented_routes(a_service().app) == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -12,6 +12,7 @@ from flask_cors import CORS
 from tokensvc.services import Services, assemble
 from tokensvc.settings import Settings
 from tokensvc.settings_loading import load_settings
+from tokensvc.web.documentation import documentation_blueprint
 from tokensvc.web.guard import tell_limits
 from tokensvc.web.operations import operations_blueprint
 from tokensvc.web.problems import answer_with_problems
@@ -62,6 +63,7 @@ def app_around(services: Services, settings: Settings) -> Flask:
     per_user = settings.limits.per_user
     app.register_blueprint(tokens_blueprint(services.tokens, services.limiter, per_user=per_user))
     app.register_blueprint(operations_blueprint())
+    app.register_blueprint(documentation_blueprint())
     return app
 
 

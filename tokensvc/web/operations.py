@@ -4,7 +4,24 @@ from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from tokensvc import __version__
+from tokensvc.web.openapi import Operation, documented
 
+STATUS_OK = Operation(
+    answer={
+        "type": "object",
+        "required": ["status"],
+        "properties": {"status": {"const": "ok"}},
+        "additionalProperties": False,
+    }
+)
+VERSION = Operation(
+    answer={
+        "type": "object",
+        "required": ["name", "version"],
+        "properties": {"name": {"const": "tokensvc"}, "version": {"type": "string"}},
+        "additionalProperties": False,
+    }
+)
 FRESH = {"Cache-Control": "no-store"}
 
 
@@ -13,11 +30,13 @@ def operations_blueprint() -> Blueprint:
     operations = Blueprint("operations", __name__)
 
     @operations.get("/livez")
+    @documented(STATUS_OK)
     def livez() -> ResponseReturnValue:
         """Say that the process answers; if it does not, restart it."""
         return {"status": "ok"}, 200, FRESH
 
     @operations.get("/readyz")
+    @documented(STATUS_OK)
     def readyz() -> ResponseReturnValue:
         """Say that requests may come: settings and keys are loaded.
 
@@ -27,6 +46,7 @@ def operations_blueprint() -> Blueprint:
         return {"status": "ok"}, 200, FRESH
 
     @operations.get("/version")
+    @documented(VERSION)
     def version() -> ResponseReturnValue:
         """Say which release is running."""
         return {"name": "tokensvc", "version": __version__}, 200, FRESH

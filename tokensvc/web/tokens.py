@@ -12,9 +12,17 @@ from flask_limiter import Limiter
 from tokensvc.domain.audit import Fingerprinter
 from tokensvc.domain.errors import (
     BodyTooLargeError,
+    DirectoryMisconfiguredError,
+    DirectoryUnavailableError,
     MediaTypeError,
     OverloadedError,
+    RateLimitedError,
     RequestError,
+    SessionError,
+    SessionExpiredError,
+    UidNotAllowedError,
+    UserDeactivatedError,
+    UserQuotaReachedError,
 )
 from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import Session
@@ -22,11 +30,50 @@ from tokensvc.domain.ports import SessionVerifier
 from tokensvc.domain.strict_json import JSONError, parse_json
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller, signed_in
+from tokensvc.web.openapi import Operation, documented
 from tokensvc.web.record import current_record
 
 MAX_BODY_BYTES: Final = 1024
 MAX_BODIES_AT_ONCE: Final = 8
 """Bodies that are waited for in a process; clients have no need to send one."""
+TOKEN_ANSWER: Final = {
+    "type": "object",
+    "required": [
+        *("uid", "authToken", "appId", "region"),
+        *("issuedAt", "expiresAt", "refreshAfter", "userCreated"),
+    ],
+    "properties": {
+        "uid": {"type": "string", "pattern": "^[a-z0-9_-]{1,100}$"},
+        "authToken": {"type": "string", "description": "For CometChat.login(authToken)."},
+        "appId": {"type": "string"},
+        "region": {"type": "string"},
+        "issuedAt": {"type": "integer", "description": "UNIX seconds."},
+        "expiresAt": {"type": ["integer", "null"], "description": "UNIX seconds, if it ends."},
+        "refreshAfter": {"type": ["integer", "null"], "description": "UNIX seconds, if it ends."},
+        "userCreated": {"type": "boolean", "description": "Whether this was the first login."},
+    },
+    "additionalProperties": False,
+}
+CREATE_AUTH_TOKEN: Final = Operation(
+    answer=TOKEN_ANSWER,
+    status=201,
+    errors=(
+        SessionError,
+        SessionExpiredError,
+        UserDeactivatedError,
+        UidNotAllowedError,
+        RateLimitedError,
+        DirectoryMisconfiguredError,
+        DirectoryUnavailableError,
+        UserQuotaReachedError,
+    ),
+    needs_session=True,
+    request_body={"type": "object", "properties": {}, "additionalProperties": False},
+    headers={
+        "RateLimit-Policy": "What is allowed, as in draft-ietf-httpapi-ratelimit-headers-10.",
+        "RateLimit": "What is left of the tightest of it, and the seconds until it resets.",
+    },
+)
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
@@ -56,6 +103,7 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
     body_places = BoundedSemaphore(MAX_BODIES_AT_ONCE)
 
     @tokens.post("/auth-tokens")
+    @documented(CREATE_AUTH_TOKEN)
     @signed_in(room.verifier, room.failed_attempts)
     @limiter.limit(per_user, key_func=caller)
     def create_auth_token(session: Session) -> ResponseReturnValue:
