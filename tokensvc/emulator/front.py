@@ -44,11 +44,7 @@ class Response:
 
 
 class Front:
-    """Answers requests out of a world.
-
-    Faults on order will hook in at the top of `answer`: it sees every request
-    before anything is decided, and every response before it is sent.
-    """
+    """Answers requests out of a world."""
 
     def __init__(self, world: World) -> None:
         self._world = world

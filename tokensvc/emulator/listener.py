@@ -5,13 +5,16 @@ import re
 import socket
 import socketserver
 import ssl
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from tokensvc.emulator.errors import invalid
+from tokensvc.emulator.faults import Fault
 from tokensvc.emulator.front import Request, Response
+from tokensvc.emulator.misbehaviour import misbehave
 
 BACKLOG: Final = 512
 MAX_BODY_BYTES: Final = 4 * 1024 * 1024
@@ -23,6 +26,16 @@ _LENGTH: Final = re.compile(r"[0-9]+")
 _CHUNK_SIZE: Final = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,12})[ \t]*(?:;.*)?")
 
 
+class Desk(Protocol):
+    """Who decides what is answered, and keeps the journal."""
+
+    def answer(self, request: Request) -> Response:
+        """Do what is asked, write it down, and return the answer."""
+
+    def strike(self, request: Request) -> Fault | None:
+        """Return the fault that was ordered for *request*, written down, if there is one."""
+
+
 class Listener(ThreadingHTTPServer):
     """One thread per connection; a handshake waits in its own."""
 
@@ -32,10 +45,11 @@ class Listener(ThreadingHTTPServer):
     def __init__(
         self,
         address: tuple[str, int],
-        answer: Callable[[Request], Response],
+        desk: Desk,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.answer = answer
+        self.desk = desk
+        self.ended = threading.Event()
         self._tls = tls
         self._connections: set[socket.socket] = set()
         super().__init__(address, _Handler)
@@ -63,6 +77,7 @@ class Listener(ThreadingHTTPServer):
 
     def hang_up(self) -> None:
         """End all connections; those kept open would be answered for ever."""
+        self.ended.set()
         for connection in list(self._connections):
             with suppress(OSError):
                 # Not the TLS socket's own, which would change it under its thread.
@@ -96,7 +111,12 @@ class _Handler(BaseHTTPRequestHandler):
         path, _, query = self.path.partition("?")
         headers = {name.lower(): " ".join(value.split()) for name, value in self.headers.items()}
         request = Request(self.command, path, query, headers, body)
-        self._send(self.server.answer(request), _cors(headers))
+        fault = self.server.desk.strike(request)
+        if fault is None:
+            self._send(self.server.desk.answer(request), _cors(headers))
+            return
+        with suppress(OSError):
+            misbehave(_HandlersWire(self, request), fault)
 
     def _read_body(self) -> bytes:
         """Return the body; raise ValueError if nobody can say where it ends."""
@@ -167,6 +187,29 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
         """Write nothing: the journal has it."""
+
+
+class _HandlersWire:
+    """A handler's connection, as misbehaviour sees it."""
+
+    def __init__(self, handler: _Handler, request: Request) -> None:
+        self.connection = handler.connection
+        self.ended = handler.server.ended
+        self._handler = handler
+        self._request = request
+
+    def right_answer(self) -> Response:
+        return self._handler.server.desk.answer(self._request)
+
+    def send(self, response: Response) -> None:
+        self._handler._send(response, _cors(self._request.headers))  # noqa: SLF001 (one room)
+
+    def write(self, raw: bytes) -> None:
+        self._handler.wfile.write(raw)
+        self._handler.wfile.flush()
+
+    def hang_up(self) -> None:
+        self._handler.close_connection = True
 
 
 def _cors(headers: Mapping[str, str]) -> dict[str, str]:

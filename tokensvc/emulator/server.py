@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tokensvc.emulator.bodies import parse_json
+from tokensvc.emulator.control import Control
+from tokensvc.emulator.faults import KINDS_WITHOUT_ANSWER, Fault, Faults
 from tokensvc.emulator.front import Front, Request, Response
 from tokensvc.emulator.listener import Listener
 from tokensvc.emulator.switches import Switches
@@ -33,15 +35,16 @@ class Entry:
     body: Any
     """The parsed JSON, or None."""
     status: int
+    """0 where a fault struck before anything was done."""
     duration_s: float
 
 
 class EmulatorServer:
     """Serves one world on loopback, over HTTP or, with a certificate, HTTPS.
 
-    A context manager; `requests` is its journal and `world` its state. Real host
-    names choose app and side; under 127.0.0.1 the path does, and the appId header
-    or the only app there is.
+    A context manager; `requests` is its journal, `world` its state, and `faults`
+    what it does wrong on order. Real host names choose app and side; under
+    127.0.0.1 the path does, and the appId header or the only app there is.
     """
 
     def __init__(  # noqa: PLR0913 (what it serves, and how)
@@ -61,7 +64,9 @@ class EmulatorServer:
         self.world.add_app(app_id, region=region, api_key=api_key, auth_key=auth_key)
         self.requests: list[Entry] = []
         self.port = port
+        self.faults = Faults(now)
         self._front = Front(self.world)
+        self._control = Control(self.world, self.faults)
         self._tls = (tls_cert, tls_key) if tls_cert else None
         self._listener: Listener | None = None
         self._thread: threading.Thread | None = None
@@ -82,7 +87,7 @@ class EmulatorServer:
         if self._tls:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(*self._tls)
-        self._listener = Listener((HOST, self.port), self._answer, tls)
+        self._listener = Listener((HOST, self.port), self, tls)
         self.port = self._listener.server_port
         self._thread = threading.Thread(
             target=self._listener.serve_forever, kwargs={"poll_interval": STOP_POLL_S}, daemon=True
@@ -109,7 +114,10 @@ class EmulatorServer:
     ) -> None:
         self.stop()
 
-    def _answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Response:
+        """Do what is asked, write it down, and return the answer."""
+        if self._control.is_meant(request):
+            return self._control.answer(request)
         started = time.perf_counter()
         if request.method == "OPTIONS":
             response = Response(200, {}, {})
@@ -117,6 +125,15 @@ class EmulatorServer:
             response = self._front.answer(request)
         self._write_down(request, response.status, time.perf_counter() - started)
         return response
+
+    def strike(self, request: Request) -> Fault | None:
+        """Return the fault that was ordered for *request*, if there is one."""
+        if request.method == "OPTIONS" or self._control.is_meant(request):
+            return None
+        fault = self.faults.strike(request)
+        if fault and fault.kind in KINDS_WITHOUT_ANSWER:
+            self._write_down(request, 0, 0.0)
+        return fault
 
     def _write_down(self, request: Request, status: int, duration_s: float) -> None:
         try:
