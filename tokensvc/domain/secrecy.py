@@ -8,7 +8,7 @@ DEVELOPMENT_MARK: Final = "development-only-"
 
 _LEFT_STANDING: Final = re.compile(
     r"change[-_ ]?(me|this|it)|replace[-_ ]?(me|this|with)|placeholder|your[-_ ]"
-    r"|example|todo|<|>|xxx|\.\.\.",
+    r"|example|<|>|\.\.\.|(?<![a-z0-9])(todo|x{3,})(?![a-z0-9])",
     re.IGNORECASE,
 )
 _IDLE_WORDS: Final = re.compile(
