@@ -98,7 +98,10 @@ def undocumented_routes(app: Flask) -> list[str]:
 
 
 def _operations(app: Flask) -> Iterator[tuple[str, str, Callable[..., Any], Operation]]:
-    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: rule.rule):
+    # What people come for stands first, the machinery's routes after it.
+    for rule in sorted(
+        app.url_map.iter_rules(), key=lambda rule: (not rule.rule.startswith("/v1/"), rule.rule)
+    ):
         view = app.view_functions[rule.endpoint]
         operation = getattr(view, _ATTRIBUTE, None)
         for method in sorted((rule.methods or set()) - _UNDOCUMENTED_METHODS):
