@@ -9,6 +9,7 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
+from tests.cli.test_commands import DEVELOPMENT, run
 from tests.processes import Process, a_free_port, running
 
 ROOT = Path(__file__).parents[2]
@@ -169,6 +170,32 @@ def test_demo_with_half_of_a_real_app(tmp_path: Path) -> None:
         ),
     ):
         pytest.fail("it started")
+
+
+def test_demo_of_a_real_app(tmp_path: Path) -> None:
+    """With an app of one's own there is no emulator, and the published secret opens nothing."""
+    page_port, service_port = a_free_port(), a_free_port()
+    real = {"APP_ID": "0realapp0", "REGION": "us", "API_KEY": "3c9d1e5f7a2b4068ace13579bdf02468"}
+    with running(
+        tmp_path,
+        *("--config", str(ROOT / "config/development.toml"), "demo"),
+        *("--port", str(page_port), "--service-port", str(service_port)),
+        url=f"http://127.0.0.1:{service_port}",
+        environ={f"TOKENSVC_COMETCHAT__{name}": value for name, value in real.items()},
+    ) as process:
+        process.url = f"http://127.0.0.1:{page_port}"
+        printed = _printed(process, "Ctrl-C")
+        place = requests.get(f"{process.url}/place", timeout=5).json()
+        published = run("session-token", "--sub", "ceo", environ=DEVELOPMENT).stdout.strip()
+        # Only a token that is refused is sent: a good one would call the real CometChat.
+        refused = requests.post(
+            place["endpoint"], headers={"Authorization": f"Bearer {published}"}, timeout=5
+        )
+
+    assert place["cometchat"] == "https://0realapp0.api-us.cometchat.io/v3"
+    assert place["deactivatedUser"] is None
+    assert "Authorization: Bearer eyJ" in printed
+    assert refused.json()["code"] == "session_invalid"
 
 
 def test_demo_ends_with_everything(demo: Process) -> None:
