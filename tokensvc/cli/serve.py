@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 from flask import Flask
 from granian import Granian
+from granian import _signals as granian_signals
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 
@@ -20,6 +21,7 @@ from tokensvc.settings import ServerSettings
 HEADER_READ_TIMEOUT_MS: Final = 10_000
 MAX_CONNECTIONS: Final = 10_000
 """Open connections per process: idle ones cost little, and must not shut out the others."""
+_ENDINGS: Final = {signal.SIGINT, signal.SIGTERM}
 DRAIN_S: Final = 15
 """How long a worker may finish its requests after SIGTERM: longer than any deadline in it."""
 
@@ -75,6 +77,7 @@ def run_server(server: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is being answered, and return."""
     host = "127.0.0.1" if server.host == "localhost" else server.host
     _demand_free_port(host, server.port)
+    os.register_at_fork(before=_block_endings, after_in_parent=_unblock_endings)
     Granian(
         "tokensvc.cli.serve:worker_application",
         factory=True,
@@ -113,9 +116,26 @@ def _demand_free_port(host: str, port: int) -> None:
 def worker_application() -> Flask:
     """Return the application, in a worker process of the server.
 
-    A terminal's Ctrl-C reaches parent and workers alike, and the parent then sends
-    SIGTERM: a worker that handles the second while it is still at the first hangs.
-    So SIGINT is left to the parent.
+    A worker inherits the parent's signal handlers, which swallow what reaches it
+    before its own are set; and a terminal's Ctrl-C reaches it together with the
+    parent's SIGTERM, of which it can handle one. So both are blocked across the
+    fork, SIGTERM until the worker's own handlers are there, and SIGINT for good.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+    set_handlers = granian_signals.set_sync_signals
+
+    def set_handlers_and_listen() -> object:
+        event = set_handlers()  # type: ignore[no-untyped-call]
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        return event
+
+    granian_signals.set_sync_signals = set_handlers_and_listen
     return create_app()
+
+
+def _block_endings() -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+
+
+def _unblock_endings() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDINGS)
