@@ -126,3 +126,14 @@ def test_sixty_a_minute(vendor: Caller) -> None:
         "Too many requests for data import API. 60 per minute is the maximum request allowed. "
         "Please retry for seconds after 58."
     )
+
+
+@pytest.mark.parametrize(("limit", "status"), [(2, 200), (1, 429)])
+def test_imports_a_minute(limit: int, status: int) -> None:
+    """How many imports a minute takes is a switch."""
+    with a_caller(import_per_minute=limit) as vendor:
+        vendor.data("POST", "/data_import/users", json=rows("a"))
+
+        again = vendor.call("POST", "/data_import/users", json=rows("b"))
+
+        assert again.status_code == status

@@ -172,3 +172,12 @@ def test_array_on_create(switch: bool, uids: list[str]) -> None:  # noqa: FBT001
 
         assert answer.status_code == (200 if switch else 400)
         assert list(vendor.app.users) == uids
+
+
+def test_array_with_a_faulty_user() -> None:
+    """An array is taken one by one: those before the faulty one stay, those after never come."""
+    with a_caller(array_body_on_create=True) as vendor:
+        body = [{"uid": "a", "name": "a"}, {"uid": "b"}, {"uid": "c", "name": "c"}]
+
+        assert list(vendor.details("POST", "/users", json=body)) == ["name"]
+        assert list(vendor.app.users) == ["a"]

@@ -129,6 +129,35 @@ def test_flush(vendor: Caller, alice: str) -> None:
     assert list(vendor.app.tokens) == [kept]
 
 
+@pytest.mark.parametrize("ending", ["deleted", "flushed", "logged out", "archived", "user deleted"])
+def test_ended_tokens_are_not_listed(ending: str) -> None:
+    """However a token ended, no list shows it, and no request for one gets it again."""
+    with a_caller(tokens_per_user=1, reuse_token_without_force=True) as vendor:
+        vendor.create()
+        token = vendor.token()
+        _end(vendor, token, ending)
+        listed = [entry["authToken"] for entry in vendor.data("GET", "/users/alice/auth_tokens")]
+
+        assert token not in listed
+        assert vendor.token() != token
+
+
+def _end(vendor: Caller, token: str, ending: str) -> None:
+    tokens = "/users/alice/auth_tokens"
+    match ending:
+        case "deleted":
+            vendor.data("DELETE", f"{tokens}/{token}")
+        case "flushed":
+            vendor.data("DELETE", tokens)
+        case "logged out":
+            vendor.client("DELETE", "/me", token)
+        case "archived":
+            vendor.data("POST", tokens, json={"force": True})
+        case "user deleted":
+            vendor.data("DELETE", "/users/alice", json={"permanent": True})
+            vendor.create()
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 @pytest.mark.parametrize("whose", ["unknown", "deleted", "somebody else's"])
 def test_token_that_is_not_there(vendor: Caller, alice: str, method: str, whose: str) -> None:

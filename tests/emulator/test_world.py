@@ -76,6 +76,26 @@ def test_journal(vendor: Caller) -> None:
     assert (entry.body, entry.status, entry.headers["apikey"]) == ({"uid": "alice"}, 400, API_KEY)
 
 
+@pytest.mark.parametrize(
+    ("host", "path", "side"),
+    [
+        ("127.0.0.1", "/users", "rest"),
+        ("127.0.0.1", "/users/alice/auth_tokens/x", "rest"),
+        ("127.0.0.1", "/me", "client"),
+        ("127.0.0.1", "/call_tokens", "calls"),
+        ("127.0.0.1", "/nothing", None),
+        (f"{APP_ID}.api-us.cometchat.io", "/me", "rest"),
+        (f"{APP_ID}.apiclient-us.cometchat.io", "/users", "client"),
+        (f"{APP_ID}.call-us.cometchat.io", "/nothing", "calls"),
+    ],
+)
+def test_journal_of_sides(vendor: Caller, host: str, path: str, side: str | None) -> None:
+    """The host says which side was called, and on loopback the path, if it is one."""
+    vendor.call("GET", path, headers={"Host": host})
+
+    assert [entry.side for entry in vendor.emulator.requests] == [side]
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b'{"a": NaN}', b"\xff"])
 def test_journal_of_no_json(vendor: Caller, body: bytes) -> None:
     """A body that is no JSON is None there; every request has one entry, in order."""

@@ -7,7 +7,8 @@ is a guess is marked `unverified`.
 
 It does not do: messages, groups, calls, conversations, blocking, friends, API key
 management, webhooks, the WebSocket (logging in works without), push, presence,
-moderation, analytics. Everything is kept in memory and gone at the end.
+moderation, analytics. `onBehalfOf` and a list's `count` are ignored. Everything is
+kept in memory and gone at the end.
 """
 
 from tokensvc.emulator.server import EmulatorServer

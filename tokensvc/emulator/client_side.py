@@ -33,7 +33,7 @@ def log_out(call: Call) -> Answer:
     """`DELETE /me`: what `logout()` sends (that it ends the token is unverified)."""
     token, _ = _authenticated(call)
     if call.switches.logout_ends_token:
-        del call.app.tokens[token.value]
+        call.app.end_token(token)
     return Answer({"success": True, "message": "Logged out successfully."})
 
 

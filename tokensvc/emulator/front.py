@@ -119,6 +119,15 @@ class Front:
             raise errors.scope_too_small(key)
 
 
+def side_of(request: Request) -> Side | None:
+    """Return the side that the host names, else the path's, else None."""
+    host = _host(request)
+    if host:
+        return _SIDES[host[2]]
+    segments = request.path.strip("/").split("/")[1:]
+    return next((route.side for route in ROUTES if route.match(segments) is not None), None)
+
+
 def _host(request: Request) -> re.Match[str] | None:
     return _HOST.fullmatch(request.headers.get("host", "").lower())
 

@@ -10,9 +10,10 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from tokensvc.emulator.bodies import parse_json
+from tokensvc.emulator.call import Side
 from tokensvc.emulator.control import Control
 from tokensvc.emulator.faults import KINDS_WITHOUT_ANSWER, Fault, Faults
-from tokensvc.emulator.front import Front, Request, Response
+from tokensvc.emulator.front import Front, Request, Response, side_of
 from tokensvc.emulator.listener import Listener
 from tokensvc.emulator.switches import Switches
 from tokensvc.emulator.world import World
@@ -28,6 +29,8 @@ class Entry:
     """One request in the journal, and the status it got."""
 
     host: str
+    side: Side | None
+    """None where neither the host nor the path names one."""
     method: str
     path: str
     headers: dict[str, str]
@@ -145,6 +148,7 @@ class EmulatorServer:
         self.requests.append(
             Entry(
                 host=request.headers.get("host", ""),
+                side=side_of(request),
                 method=request.method,
                 path=request.path,
                 headers=dict(request.headers),

@@ -41,7 +41,7 @@ def update_token(call: Call) -> Answer:
 def delete_token(call: Call) -> Answer:
     """`DELETE /users/{uid}/auth_tokens/{token}` (its text is unverified)."""
     token = _token(call)
-    del call.app.tokens[token.value]
+    call.app.end_token(token)
     message = f"Auth Token deleted successfully for uid {token.uid}."
     return Answer({"success": True, "message": message})
 

@@ -75,7 +75,10 @@ class App:
     keys: dict[str, Scope]
     users: dict[str, User] = field(default_factory=dict)
     tokens: dict[str, Token] = field(default_factory=dict)
+    """All of them, archived ones too; changed through the methods below alone."""
     roles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _valid: dict[str, dict[str, Token]] = field(default_factory=dict, repr=False)
+    """The valid tokens by uid, oldest first: a token costs the same however many there are."""
 
     def live_user(self, spelled: str) -> User:
         """Return the user, or the one answer for unknown and deactivated ones."""
@@ -86,8 +89,22 @@ class App:
 
     def tokens_of(self, uid: str) -> list[Token]:
         """Return the valid tokens of a user, newest first."""
-        own = [token for token in self.tokens.values() if token.uid == uid and not token.archived]
-        return own[::-1]
+        return [*self._valid.get(uid, {}).values()][::-1]
+
+    def add_token(self, token: Token) -> None:
+        """Take in a new token."""
+        self.tokens[token.value] = token
+        self._valid.setdefault(token.uid, {})[token.value] = token
+
+    def archive(self, token: Token) -> None:
+        """Keep a token, but no longer as a valid one."""
+        token.archived = True
+        del self._valid[token.uid][token.value]
+
+    def end_token(self, token: Token) -> None:
+        """Delete one valid token."""
+        del self.tokens[token.value]
+        del self._valid[token.uid][token.value]
 
     def forget(self, uid: str) -> None:
         """Delete a user for ever, tokens included; the uid is free again."""
@@ -96,6 +113,7 @@ class App:
 
     def end_tokens(self, uid: str) -> None:
         """Delete every token of a user."""
+        self._valid.pop(uid, None)
         self.tokens = {value: token for value, token in self.tokens.items() if token.uid != uid}
 
 
@@ -166,7 +184,8 @@ class World:
         """Make a token, and archive the oldest of those that are too many."""
         created_at = self.second()
         value = f"{uid}_{created_at:010d}{secrets.token_hex(15)}"
-        app.tokens[value] = Token(value, uid, created_at)
+        token = Token(value, uid, created_at)
+        app.add_token(token)
         for old in app.tokens_of(uid)[self.switches.tokens_per_user :]:
-            old.archived = True
-        return app.tokens[value]
+            app.archive(old)
+        return token
