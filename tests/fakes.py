@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from tokensvc.domain.audit import OperationalEvent
 from tokensvc.domain.errors import (
     UserExistsError,
     UserNotFoundError,
@@ -46,3 +47,17 @@ class FakeDirectory:
 
     def _token(self, uid: Uid) -> AuthToken:
         return AuthToken(uid, f"{uid}_1800000000{len(self.calls):030x}")
+
+
+@dataclass
+class Notices:
+    """Keeps the operational events that it is told of."""
+
+    events: list[OperationalEvent] = field(default_factory=list)
+
+    def __call__(self, event: OperationalEvent) -> None:
+        self.events.append(event)
+
+    def names(self) -> list[str]:
+        """Return what happened, in order."""
+        return [event.name for event in self.events]

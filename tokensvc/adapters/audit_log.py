@@ -1,14 +1,15 @@
-"""The audit log: each request's record as one JSON line."""
+"""The audit log: each request's record, and each operational event, as one JSON line."""
 
 import json
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final, TextIO
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from tokensvc.domain.audit import RequestRecord
+from tokensvc.domain.audit import OperationalEvent, RequestRecord
 
 MASK: Final = "[masked]"
 _TOKEN_SHAPES: Final = (
@@ -44,6 +45,11 @@ class AuditLog:
         """Write down *record*; absent facts are left out of the line."""
         facts = {name: value for name, value in _facts(record).items() if value is not None}
         self._log.msg("request", **facts)
+
+    def note(self, event: OperationalEvent) -> None:
+        """Write down *event*; a stream that cannot be written to must not break what told of it."""
+        with suppress(OSError, ValueError):
+            self._log.msg(event.name, **event.facts, alarm=event.is_alarm)
 
     def _mask(self, _logger: WrappedLogger, _method: str, line: str | EventDict) -> str:
         return self._masked.sub(MASK, str(line))

@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from tokensvc.domain.errors import CallerError, TokenServiceError
@@ -74,6 +74,23 @@ class RequestRecord:
 
 Observer = Callable[[RequestRecord], None]
 """Reads a closed record. One that raises does not break the answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationalEvent:
+    """What an operator may have to know of beside the requests: a neighbour failed, or is back.
+
+    *name* is a fixed word of ours; *facts* are short and hold nothing that a
+    stranger wrote, no secret and no URL. An alarm is for a person to look at.
+    """
+
+    name: str
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    is_alarm: bool = False
+
+
+Notify = Callable[[OperationalEvent], None]
+"""Is told of operational events, from any thread. Never raises, and never waits."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,73 @@
+"""Background: work that goes on beside the requests, in a thread of its own."""
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+
+from tokensvc.domain.audit import Notify, OperationalEvent
+
+
+class Periodic:
+    """Calls *act* now and again; *act* returns the seconds until its next turn.
+
+    The thread belongs to the process: after a fork the child starts its own. An
+    *act* that raises is told to *notify* and called again after *retry_s*.
+    """
+
+    def __init__(
+        self, name: str, act: Callable[[], float], *, notify: Notify, retry_s: float = 5.0
+    ) -> None:
+        self._name = name
+        self._act = act
+        self._notify = notify
+        self._retry_s = retry_s
+        self._wanted = False
+        self._due = threading.Event()
+        self._thread: threading.Thread | None = None
+        itself = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _restart(itself()))
+
+    def start(self) -> None:
+        """Begin, with a first turn at once."""
+        self._wanted = True
+        # Events and locks of before a fork may be held by threads that are not here.
+        self._due = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Let the next turn come now."""
+        self._due.set()
+
+    def stop(self) -> None:
+        """End after the turn that is under way."""
+        self._wanted = False
+        self._due.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def restart_in_child(self) -> None:
+        """Begin anew in a forked process, if there was a thread in its parent."""
+        if self._wanted:
+            self.start()
+
+    def _run(self) -> None:
+        while self._wanted:
+            # Before the turn: a wake during it asks for one more.
+            self._due.clear()
+            self._due.wait(self._turn())
+
+    def _turn(self) -> float:
+        try:
+            return self._act()
+        except Exception as error:  # noqa: BLE001 (whatever it was, the next turn must come)
+            facts = {"work": self._name, "kind": type(error).__name__}
+            self._notify(OperationalEvent("background_work_failed", facts, is_alarm=True))
+            return self._retry_s
+
+
+def _restart(periodic: Periodic | None) -> None:
+    if periodic is not None:
+        periodic.restart_in_child()
