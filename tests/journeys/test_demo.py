@@ -74,6 +74,22 @@ def test_first_login_is_drawn(page: Page) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    ("button", "outcome"),
+    [
+        ("Log in", "201: alice has an auth token"),
+        ("Deactivated user", "403 user_deactivated: stop"),
+    ],
+)
+def test_outcome_comes_into_view(page: Page, button: str, outcome: str) -> None:
+    """On a small screen too, whoever presses a button sees what came of it."""
+    page.get_by_role("button", name=button).click()
+
+    expect(page.locator("#outcome")).to_have_text(outcome)
+    expect(page.locator("#outcome")).to_be_in_viewport()
+
+
+@pytest.mark.browser
 def test_returning_login_is_shorter(page: Page) -> None:
     """The second login of a user shows one call to CometChat."""
     page.get_by_role("button", name="Log in").click()

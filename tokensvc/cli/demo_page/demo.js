@@ -72,10 +72,17 @@ function draw(user, session, asked, tries) {
   find("#status").className = `status ${good ? "good" : "bad"}`;
   find("#advice").textContent = good ? "Hand authToken, appId and region to CometChat's SDK." : ADVICE[body.action];
   find("#body").textContent = JSON.stringify(body, null, 2);
-  find("#travelled").scrollIntoView({ block: "nearest", behavior: "smooth" });
   find("#headers").replaceChildren(...SHOWN_HEADERS.filter((name) => answer.headers.get(name)).flatMap((name) => [
     element("dt", name), element("dd", answer.headers.get(name)),
   ]));
+  conclude(good ? `201: ${body.uid} has an auth token` : `${answer.status} ${body.code}: ${body.action}`, good);
+}
+
+// On a phone the form fills the screen: whoever pressed a button is taken to what came of it.
+function conclude(text, good) {
+  find("#outcome").textContent = text;
+  find("#outcome").className = `outcome ${good ? "good" : "bad"}`;
+  find("#travelled").scrollIntoView({ block: "start" });
 }
 
 function serverSteps(timing) {
@@ -112,7 +119,8 @@ function step({ from, to, label, took, tone = "" }) {
 }
 
 function fail(error) {
-  find("#steps").replaceChildren(element("p", `The page could not finish: ${error.message}`, "hint"));
+  find("#steps").replaceChildren();
+  conclude(`The page could not finish: ${error.message}`, false);
   for (const selector of ["#status", "#advice", "#body"]) find(selector).textContent = "";
   find("#headers").replaceChildren();
 }
