@@ -80,6 +80,53 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         assert expected in faults
 
 
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [
+        ({"jwks_file": "/no/keys.json"}, "/no/keys.json: cannot be read: No such file"),
+        ({"public_key_file": str(ROOT / "wsgi.py")}, "wsgi.py: not a PEM public key"),
+        ({}, "set exactly one of"),
+    ],
+    ids=["missing", "no key", "none"],
+)
+def test_a_key_files_fault_names_it_beside_others(keys: dict[str, str], expected: str) -> None:
+    """Which file it is stands in the sentence, also where the same issuer has another fault."""
+    table = a_sessions_table(secret=None, algorithms=["RS256"], leeway_s=999, issuer="", **keys)
+
+    faults = faults_of(**sessions(table))
+
+    assert [fault for fault in faults if expected in fault]
+    assert [fault for fault in faults if "leeway_s" in fault]
+    assert not [fault for fault in faults if "is missing" in fault]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("DEVELOPMENT", "maybe", "must be true or false"),
+        ("COMETCHAT__APP_ID", "a b", "must match ^[A-Za-z0-9_-]{1,64}$"),
+        ("COMETCHAT__READ_TIMEOUT_S", "soon", "must be a number"),
+        ("COMETCHAT__TOTAL_TIMEOUT_S", "61", "must be at most 60"),
+        ("COMETCHAT__TOTAL_TIMEOUT_S", "nan", "must be a"),
+        ("COMETCHAT__CONNECT_TIMEOUT_S", "0", "must be more than 0"),
+        ("COMETCHAT__MAX_IN_FLIGHT", "1.5", "must be a whole number"),
+        ("COMETCHAT__MAX_IN_FLIGHT", "0", "must be at least 1"),
+        ("UIDS__STRATEGY", "lower", "must be 'exact' or 'encoded'"),
+        ("HTTP__TRUSTED_PROXIES", '["10.0.0.1/8"]', "must be a network like 10.0.0.0/8"),
+        ("HTTP__ALLOWED_ORIGINS", '{"a": 1}', "must be a list"),
+        ("PROVISIONING__DEFAULT_TAGS", "[1]", "must be a text"),
+        ("COMETCHAT", "[1]", "must be a table"),
+        ("SERVER__HOST", "x" * 1001, "must have at most 1000 characters"),
+    ],
+)
+def test_faults_are_said_in_words_of_ours(name: str, value: str, expected: str) -> None:
+    """A sentence says what the value must be, without the library's jargon."""
+    (fault, *_) = faults_of(**{f"TOKENSVC_{name}": value})
+
+    assert expected in fault
+    assert not [word for word in ("input", "valid", "parse", "should") if word in fault.lower()]
+
+
 @pytest.mark.parametrize("name", ["APP_ID", "REGION", "API_KEY"])
 def test_what_is_missing_is_named(name: str) -> None:
     """A missing value is named by its variable."""

@@ -7,6 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
+    BeforeValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -61,7 +62,7 @@ class SessionSettings(Section):
     """One issuer of session tokens: its keys, and what its claims mean."""
 
     issuer: Text
-    audience: Text | Annotated[list[Text], Field(min_length=1)]
+    audience: Annotated[list[Text], Field(min_length=1), BeforeValidator(checks.listed)]
     algorithms: Annotated[
         list[Annotated[str, AfterValidator(checks.algorithm)]],
         Field(min_length=1),
@@ -83,7 +84,7 @@ class SessionSettings(Section):
     @property
     def audiences(self) -> frozenset[str]:
         """The audiences, one or several: a token must name one of them."""
-        return frozenset([self.audience] if isinstance(self.audience, str) else self.audience)
+        return frozenset(self.audience)
 
     def load_keys(self) -> KeySet:
         """Return the issuer's keys; raises `KeyPolicyError` or `OSError`."""
@@ -100,10 +101,13 @@ class SessionSettings(Section):
         sources = (self.secret, self.public_key_file, self.jwks_file)
         if sum(source is not None for source in sources) != 1:
             raise ValueError("set exactly one of secret, public_key_file and jwks_file")
+        file = self.public_key_file or self.jwks_file
         try:
             self.load_keys()
         except OSError as error:
-            raise ValueError(f"the key file cannot be read: {error.strerror}") from None
+            raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
+        except KeyPolicyError as error:
+            raise ValueError(f"{file}: {error}" if file else str(error)) from None
         return self
 
 

@@ -66,6 +66,11 @@ def base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def listed(value: object) -> object:
+    """Return *value* as a list, where one alone may stand for a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 def certificates(path: Path) -> Path:
     """Return the path of a file with PEM certificates."""
     try:

@@ -14,15 +14,35 @@ from tokensvc.settings_checks import is_loopback
 
 PREFIX: Final = "TOKENSVC_"
 _PUBLISHED: Final = "is published with this project: for development alone"
-_BRANCHES: Final = ("function-", "list[", "constrained-")
-"""How pydantic names the branches of a union, which are no settings."""
 _WORDS: Final = {
     "missing": "is missing",
     "extra_forbidden": "is not a setting",
     "list_type": "must be a list (in the environment: a JSON array)",
     "model_type": "must be a table (in the environment: a JSON object)",
     "model_attributes_type": "must be a table (in the environment: a JSON object)",
+    "string_type": "must be a text",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must match {pattern}",
+    "too_short": "must have {min_length} or more members",
+    "too_long": "must have at most {max_length} members",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_parsing_size": "must be a smaller number",
+    "int_from_float": "must be a whole number",
+    "less_than_equal": "must be at most {le:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "greater_than": "must be more than {gt:g}",
+    "literal_error": "must be {expected}",
+    "path_type": "must be the path of a file",
+    "ip_any_network": "must be a network like 10.0.0.0/8, with no bits set behind its prefix",
 }
+"""What pydantic finds, in our words; what is missing here is said in its own."""
 
 
 def variable_name(path: Iterable[object]) -> str:
@@ -39,9 +59,13 @@ def setting_name(path: list[Any]) -> str:
 
 def sentence(details: ErrorDetails) -> str:
     """Return what pydantic found, in our words; the value itself is never quoted."""
-    path = [part for part in details["loc"] if not str(part).startswith(_BRANCHES)]
-    text = _WORDS.get(details["type"]) or details["msg"].removeprefix("Value error, ")
-    return f"{setting_name(path)}: {text[:1].lower()}{text[1:]}"
+    words = _WORDS.get(details["type"])
+    if words is None:
+        text = details["msg"].removeprefix("Value error, ")
+        words = text if text[1:2].isupper() else text[:1].lower() + text[1:]
+    else:
+        words = words.format_map(details.get("ctx", {}))
+    return f"{setting_name(list(details['loc']))}: {words}"
 
 
 def secret_tables(

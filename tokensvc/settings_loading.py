@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from tokensvc.settings import Settings
+from tokensvc.settings import SessionSettings, Settings
 from tokensvc.settings_checks import read_file
 from tokensvc.settings_faults import (
     PREFIX,
@@ -61,7 +62,8 @@ def load_settings(
     try:
         settings = Settings(**raw)
     except ValidationError as error:
-        faults += [sentence(details) for details in error.errors(include_input=False)]
+        faults += map(sentence, _details(error))
+        faults += _hidden_behind(error, raw)
         settings = None
     faults += faults_across(raw)
     if faults or settings is None:
@@ -71,6 +73,36 @@ def load_settings(
             [fault for fault in faults if not (hide_missing and fault.endswith(": is missing"))]
         )
     return settings
+
+
+def _details(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_input=False)
+
+
+def _hidden_behind(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the keys of those issuers that have other faults too.
+
+    A table's keys are loaded when its other members are good, so that one fault
+    would hide another: here the members at fault are left out, or stood in for.
+    """
+    stand_ins = {"issuer": "x", "audience": "x"}
+    sessions = raw.get("sessions")
+    for index, table in enumerate(sessions if isinstance(sessions, list) else []):
+        at_fault = {
+            details["loc"][2]
+            for details in _details(error)
+            if details["loc"][:2] == ("sessions", index) and len(details["loc"]) > 2  # noqa: PLR2004
+        }
+        if not at_fault or not isinstance(table, Mapping):
+            continue
+        rest = {name: value for name, value in table.items() if name not in at_fault}
+        try:
+            SessionSettings.model_validate({**stand_ins, **rest})
+        except ValidationError as behind:
+            for details in _details(behind):
+                at = ("sessions", index, *details["loc"])
+                if details["type"] == "value_error":
+                    yield sentence({**details, "loc": at})
 
 
 def setting_names(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[str]:

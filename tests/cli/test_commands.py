@@ -61,6 +61,13 @@ def test_show_masks_secrets() -> None:
     assert not any(secret in done.stdout for secret in (API_KEY, SECRET, "canary"))
 
 
+def test_show_tells_the_default_address() -> None:
+    """Where the service would call is told, also when nobody has set it."""
+    done = run("config", "show", environ=an_environment(TOKENSVC_COMETCHAT__BASE_URL=None))
+
+    assert 'base_url = "https://1234567890abcdef.api-us.cometchat.io/v3"' in done.stdout
+
+
 def test_shown_settings_are_settings(tmp_path: Path) -> None:
     """What is shown can be used as a file, once the secrets are put back."""
     shown = run("config", "show", environ=an_environment()).stdout

@@ -33,6 +33,7 @@ def show() -> None:
     """Print the settings in force as TOML, secrets masked."""
     settings = settings_or_exit()
     values = settings.model_dump()
+    values["cometchat"]["base_url"] = settings.cometchat.rest_url
     values["limits"]["storage_url"] = _without_password(settings.limits.storage_url)
     for line in _toml(values):
         click.echo(line)
