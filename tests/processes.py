@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +68,23 @@ def running(
     environ: Mapping[str, str],
     ready: str | None = "/readyz",
 ) -> Iterator[Process]:
-    """Run `tokensvc ARGUMENTS` until the block ends.
+    """Run `tokensvc ARGUMENTS` until the block ends."""
+    with running_command(
+        folder, command(*arguments), url=url, environ=environ, ready=ready
+    ) as process:
+        yield process
+
+
+@contextmanager
+def running_command(
+    folder: Path,
+    words: Sequence[str],
+    *,
+    url: str,
+    environ: Mapping[str, str],
+    ready: str | None = "/readyz",
+) -> Iterator[Process]:
+    """Run a command until the block ends.
 
     The block begins once *url* answers *ready* with a success, or, where there is
     no such path, once somebody listens there.
@@ -76,7 +92,7 @@ def running(
     stdout, stderr = folder / "stdout", folder / "stderr"
     with stdout.open("wb") as out, stderr.open("wb") as err:
         popen = subprocess.Popen(  # noqa: S603 (our own command)
-            command(*arguments),
+            words,
             env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **environ},
             stdout=out,
             stderr=err,

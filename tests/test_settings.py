@@ -121,7 +121,7 @@ def test_a_key_files_fault_names_it_beside_others(keys: dict[str, str], expected
 )
 def test_faults_are_said_in_words_of_ours(name: str, value: str, expected: str) -> None:
     """A sentence says what the value must be, without the library's jargon."""
-    (fault, *_) = faults_of(**{f"TOKENSVC_{name}": value})
+    (fault, *_) = faults_of(an_environment(**{f"TOKENSVC_{name}": value}))
 
     assert expected in fault
     assert not [word for word in ("input", "valid", "parse", "should") if word in fault.lower()]

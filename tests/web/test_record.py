@@ -67,6 +67,21 @@ def test_refused_login_leaves_the_reason() -> None:
     assert "signature" not in answer.text
 
 
+def test_unknown_issuer_is_shown_as_claimed() -> None:
+    """Whoever sets the service up sees the slash that their iss has too many."""
+    service = a_plain_service()
+
+    service.login(a_token(iss=f"{ISSUER}/"))
+    service.login(a_token(iss="x" * 5000))
+    service.login(a_token(iss=None))
+
+    slash, long, none = service.records()
+    assert (slash["reason"], slash["unverified_issuer"]) == ("iss_unknown", f"{ISSUER}/")
+    assert "issuer" not in slash
+    assert long["unverified_issuer"] == "x" * 200
+    assert "unverified_issuer" not in none
+
+
 def test_illegal_subject_leaves_its_issuer() -> None:
     """The operator sees whose users cannot log in."""
     service = a_plain_service()

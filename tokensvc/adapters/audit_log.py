@@ -69,6 +69,7 @@ def _facts(record: RequestRecord) -> dict[str, object]:
         "outcome": record.outcome,
         "reason": record.reason,
         "issuer": record.issuer,
+        "unverified_issuer": record.unverified_issuer,
         "uid": record.uid,
         "alg": record.alg,
         "kid": record.kid,

@@ -16,6 +16,7 @@ from tokensvc.domain.uids import UidRule
 LATEST_TIME: Final = 253_402_300_799
 """The end of the year 9999; a larger time is a mistake, most often milliseconds."""
 MAX_JTI_CHARS: Final = 256
+MAX_SHOWN_CHARS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,12 @@ class JWTSessionVerifier:
         """Choose by the claimed issuer; only its own keys can prove the claim."""
         claimed = _claims(token.unverified_payload).get("iss")
         if not isinstance(claimed, str) or claimed not in self._issuers:
-            raise SessionError("iss_unknown")
+            error = SessionError("iss_unknown")
+            # A slash too many is the commonest mistake in a first set-up: let the log show it.
+            error.unverified_issuer = (
+                claimed[:MAX_SHOWN_CHARS] if isinstance(claimed, str) else None
+            )
+            raise error
         return self._issuers[claimed]
 
     def _session(self, token: UnverifiedJWS, issuer: Issuer) -> Session:

@@ -2,7 +2,6 @@
 
 import os
 import sys
-from typing import NoReturn
 
 import click
 
@@ -13,17 +12,17 @@ BAD_CONFIGURATION = 78
 """EX_CONFIG of sysexits.h."""
 
 
-def settings_or_exit() -> Settings:
-    """Return the settings, or end the command with every fault named."""
+def settings_or_exit(exit_code: int = BAD_CONFIGURATION) -> Settings:
+    """Return the settings, or end the process with every fault named."""
     try:
         return load_settings(os.environ)
     except ConfigurationError as error:
         _tell(error)
+        sys.exit(exit_code)
 
 
-def _tell(error: ConfigurationError) -> NoReturn:
+def _tell(error: ConfigurationError) -> None:
     count = len(error.faults)
     click.echo(f"tokensvc cannot start: {count} fault{'s' * (count > 1)} in the settings", err=True)
     for fault in error.faults:
         click.echo(f"  {fault}", err=True)
-    sys.exit(BAD_CONFIGURATION)

@@ -33,6 +33,8 @@ class RequestRecord:
     client_address: str | None = None
     user_agent: str | None = None
     issuer: str | None = None
+    unverified_issuer: str | None = None
+    """What a refused token claims to come from, where no such issuer is configured."""
     uid: str | None = None
     alg: str | None = None
     kid: str | None = None
@@ -66,6 +68,7 @@ class RequestRecord:
         self.reason = error.reason or None
         if isinstance(error, CallerError) and error.unverified_header:
             self.issuer = error.issuer
+            self.unverified_issuer = error.unverified_issuer
             self._note_header(error.unverified_header)
 
     def _note_header(self, header: TokenHeader) -> None:

@@ -41,11 +41,13 @@ class CallerError(TokenServiceError):
     """The session token leaves open who is calling.
 
     `unverified_header` and `issuer` are for the audit record: how the token says
-    it was signed, and the configured issuer that it claims to come from.
+    it was signed, and the configured issuer that it claims to come from. Where no
+    such issuer is configured, `unverified_issuer` is what the token claims.
     """
 
     unverified_header: TokenHeader | None = None
     issuer: str | None = None
+    unverified_issuer: str | None = None
 
 
 class SessionError(CallerError):
