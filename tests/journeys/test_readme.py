@@ -1,0 +1,103 @@
+"""The README's client in JavaScript does what the README says, in a browser."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+README = Path(__file__).parents[2] / "README.md"
+CLIENT = re.compile(r"```js\n(async function chatLogin.*?)```", re.DOTALL)
+ENDPOINT = "https://tokens.example.com/v1/auth-tokens"
+AROUND = """
+    window.loggedIn = [];
+    const CometChat = { login: async (token) => { loggedIn.push(token); return "in"; } };
+    const renewSession = async () => "renewed";
+    setTimeout = ((later) => (done, ms) => { waited.push(ms); later(done, 0); })(setTimeout);
+    window.waited = [];
+"""
+GOOD = (201, {"authToken": "alice_1"})
+BUSY = (503, {"code": "directory_unavailable", "action": "retry", "retryAfter": 7})
+EXPIRED = (401, {"code": "session_expired", "action": "reauthenticate"})
+DEACTIVATED = (403, {"code": "user_deactivated", "action": "stop", "requestId": "r-1"})
+
+
+class Client:
+    """The README's function in a page, and a service that answers as it is told."""
+
+    def __init__(self, page: Page, *answers: tuple[int, dict[str, Any]]) -> None:
+        self.page = page
+        self.answers = list(answers)
+        self.tokens: list[str] = []
+        page.route(ENDPOINT, self._answer)
+        # A page that Chromium lets fetch from anywhere: the route answers, nothing travels.
+        page.route("https://app.example.com/", lambda route: route.fulfill(body="<p>app</p>"))
+        page.goto("https://app.example.com/")
+        (code,) = CLIENT.findall(README.read_text())
+        page.evaluate(f"() => {{ {AROUND} {code} window.chatLogin = chatLogin; }}")
+
+    def login(self) -> str:
+        """Return what came of a login: the SDK's word, or the message of the error."""
+        came: str = self.page.evaluate("chatLogin('session').catch((error) => error.message)")
+        return came
+
+    def _answer(self, route: Route) -> None:
+        self.tokens.append(route.request.headers.get("authorization", ""))
+        status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
+        route.fulfill(status=status, body=json.dumps(body), headers=headers)
+
+
+@pytest.fixture
+def page(launch: Callable[..., Browser]) -> Page:
+    """Open an empty page."""
+    return launch().new_page()
+
+
+@pytest.mark.browser
+def test_client_logs_in(page: Page) -> None:
+    """The auth token goes to the SDK."""
+    client = Client(page, GOOD)
+
+    assert client.login() == "in"
+    assert client.tokens == ["Bearer session"]
+    assert page.evaluate("loggedIn") == ["alice_1"]
+
+
+@pytest.mark.browser
+def test_client_waits_and_retries(page: Page) -> None:
+    """`retry` is followed after as many seconds as the answer says."""
+    client = Client(page, BUSY, GOOD)
+
+    assert client.login() == "in"
+    assert page.evaluate("waited") == [7000]
+
+
+@pytest.mark.browser
+def test_client_gives_up(page: Page) -> None:
+    """A service that stays busy is not asked for ever."""
+    client = Client(page, BUSY)
+
+    assert "directory_unavailable" in client.login()
+    assert len(client.tokens) == 4
+
+
+@pytest.mark.browser
+def test_client_renews_its_session_once(page: Page) -> None:
+    """`reauthenticate` is followed once; a second refusal is the end."""
+    client = Client(page, EXPIRED)
+
+    assert "session_expired" in client.login()
+    assert client.tokens == ["Bearer session", "Bearer renewed"]
+
+
+@pytest.mark.browser
+def test_client_stops(page: Page) -> None:
+    """`stop` is told to the user, with what the operators need to find it."""
+    client = Client(page, DEACTIVATED)
+
+    assert client.login() == "chat is not available (user_deactivated, r-1)"
+    assert len(client.tokens) == 1
