@@ -20,6 +20,21 @@ Windows = OrderedDict[str, deque[float]]
 """The times of the hits of each key, oldest first; the keys in the order of their last hit."""
 
 
+class SteadyClock:
+    """UNIX seconds as they were told at the start, going on evenly ever since.
+
+    A clock that is set back an hour would leave everybody who is over a limit
+    there for an hour more, and one that is set forward would give all limits anew.
+    """
+
+    def __init__(self, wall: Callable[[], float] = time.time) -> None:
+        self._offset = wall() - time.monotonic()
+
+    def __call__(self) -> float:
+        """Return the time."""
+        return self._offset + time.monotonic()
+
+
 class WindowStorage(Storage, MovingWindowSupport):
     """Exact moving windows in memory, at one cost for 100 users and for 100,000.
 
@@ -35,10 +50,10 @@ class WindowStorage(Storage, MovingWindowSupport):
         uri: str | None = None,
         *,
         wrap_exceptions: bool = False,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(uri, wrap_exceptions=wrap_exceptions)
-        self._now = now
+        self._now = now or SteadyClock()
         self._windows: dict[int, Windows] = {}
         self._lock = threading.Lock()
 

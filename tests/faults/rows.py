@@ -1,0 +1,20 @@
+"""Rows: one per fault of a neighbour, which the tests run and `docs/faults.md` prints."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fault, the answer that a login gets during it, and what tells the operator."""
+
+    neighbour: str
+    fault: str
+    status: int
+    """0 where a request gets no answer at all."""
+    code: str
+    """The problem's code, or "ok"."""
+    operator: str
+    """The reason in the audit record, or the name of the operational event; "" for none."""
+
+    def __str__(self) -> str:
+        return self.fault

@@ -1,0 +1,143 @@
+"""Faults of the process itself: killed, told to end, out of file descriptors."""
+
+import os
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import pytest
+import requests
+
+from tests.builders import a_token, bearer
+from tests.faults.rows import Row
+from tests.processes import Process, serving
+from tests.raw_server import an_answer, raw_server
+
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="which processes are workers is read from /proc"
+)
+RECOVERY_S: Final = 10.0
+"""Within this, a login is answered again after a fault has ended."""
+TOKEN: Final = b'{"data": {"uid": "alice", "authToken": "alice_1"}}'
+GENEROUS: Final = {"TOKENSVC_LIMITS__PER_USER": "100000 per minute"}
+
+KILLED = Row("process", "kill -9 of the only worker", 0, "ok", "")
+KILLED_OF_TWO = Row("process", "kill -9 of one of two workers", 201, "ok", "")
+TOLD_TO_END = Row("process", "SIGTERM while logins are in flight", 201, "ok", "")
+NO_DESCRIPTORS = Row("process", "file descriptors used up", 0, "ok", "")
+ROWS: Final = (KILLED, KILLED_OF_TWO, TOLD_TO_END, NO_DESCRIPTORS)
+
+
+@contextmanager
+def a_process(tmp_path: Path, *, workers: int) -> Iterator[Process]:
+    with (
+        raw_server(an_answer(TOKEN)) as vendor,
+        serving(
+            tmp_path, vendor_url=vendor.url, TOKENSVC_SERVER__WORKERS=str(workers), **GENEROUS
+        ) as process,
+    ):
+        yield process
+
+
+def login(process: Process, *, timeout_s: float = 10) -> int:
+    """Return the status of a login, or 0 for none."""
+    try:
+        return requests.post(
+            f"{process.url}/v1/auth-tokens", headers=bearer(a_token()), timeout=timeout_s
+        ).status_code
+    except requests.RequestException:
+        return 0
+
+
+def within_recovery(holds: Callable[[], bool]) -> bool:
+    """Return whether *holds* becomes true in the time that recovery may take."""
+    deadline = time.monotonic() + RECOVERY_S
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def workers_of(process: Process) -> list[int]:
+    """Return the process ids of the server's workers."""
+    tasks = Path(f"/proc/{process.popen.pid}/task")
+    return [int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+
+
+def test_killed_worker_is_replaced(tmp_path: Path) -> None:
+    """Logins work again soon after the only worker was killed, with no hand on it."""
+    with a_process(tmp_path, workers=1) as process:
+        (worker,) = workers_of(process)
+        assert login(process) == 201
+
+        os.kill(worker, signal.SIGKILL)
+
+        assert within_recovery(lambda: login(process) == 201)
+        assert worker not in workers_of(process)
+
+
+def test_other_worker_goes_on(tmp_path: Path) -> None:
+    """With two workers the one that lives takes the new connections."""
+    with a_process(tmp_path, workers=2) as process:
+        assert within_recovery(lambda: len(workers_of(process)) == 2)
+        killed = workers_of(process)[0]
+
+        os.kill(killed, signal.SIGKILL)
+
+        # A connection that the dead worker had accepted may be lost: the next one is not.
+        assert within_recovery(
+            lambda: [login(process) for _ in range(5)] == [KILLED_OF_TWO.status] * 5
+        )
+        assert within_recovery(lambda: len(set(workers_of(process)) - {killed}) == 2)
+
+
+def test_sigterm_drains(tmp_path: Path) -> None:
+    """Whoever was let in is answered; the process then ends with 0."""
+    told_to_end = threading.Event()
+
+    def slowly(connection: socket.socket) -> None:
+        told_to_end.wait(RECOVERY_S)
+        connection.sendall(an_answer(TOKEN))
+
+    with (
+        raw_server(slowly) as vendor,
+        serving(tmp_path, vendor_url=vendor.url, **GENEROUS) as process,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        logins = [pool.submit(login, process) for _ in range(8)]
+        assert within_recovery(lambda: len(vendor.requests) == 8)
+        process.popen.send_signal(signal.SIGTERM)
+        told_to_end.set()
+
+        assert process.popen.wait(30) == 0
+    assert [answer.result() for answer in logins] == [TOLD_TO_END.status] * 8
+    assert len([line for line in process.records() if line["status"] == 201]) == 8
+
+
+def test_descriptors_used_up(tmp_path: Path) -> None:
+    """Connections beyond the limit wait outside; the process lives, and goes on when they leave."""
+    with a_process(tmp_path, workers=1) as process:
+        (worker,) = workers_of(process)
+        in_use = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+        resource.prlimit(worker, resource.RLIMIT_NOFILE, (in_use + 20, in_use + 20))
+        host, port = process.url.removeprefix("http://").split(":")
+        idle: list[socket.socket] = []
+        with suppress(OSError):
+            idle += [socket.create_connection((host, int(port)), timeout=2) for _ in range(60)]
+
+        during = login(process, timeout_s=2)
+        for connection in idle:
+            connection.close()
+
+        assert during in {0, 503}
+        assert within_recovery(lambda: login(process) == 201)
+        assert workers_of(process) == [worker]
+        assert {line["status"] for line in process.records()} <= {200, 201, 503}
