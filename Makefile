@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format lock clean
+.PHONY: run test check format docs lock clean
 
 run: $(VENV)/.installed  ## Start the emulator, the service and the demo page on loopback
 	@$(BIN)/tokensvc --config config/development.toml demo
@@ -22,6 +22,9 @@ check: $(VENV)/.installed-dev  ## Lint, format, types, import contracts
 format: $(VENV)/.installed-dev  ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.installed-dev  ## Write the documents that are made from the tests
+	$(BIN)/python -m tests.faults.document
 
 # Universal locks: one file serves every platform; no index address is written into it.
 lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew

@@ -14,7 +14,7 @@ class Row:
     code: str
     """The problem's code, or "ok"."""
     operator: str
-    """The reason in the audit record, or the name of the operational event; "" for none."""
+    """The reason in the audit record, the name of the operational event, or a sentence."""
 
     def __str__(self) -> str:
         return self.fault

@@ -28,8 +28,9 @@ RECOVERY_S: Final = 10.0
 TOKEN: Final = b'{"data": {"uid": "alice", "authToken": "alice_1"}}'
 GENEROUS: Final = {"TOKENSVC_LIMITS__PER_USER": "100000 per minute"}
 
-KILLED = Row("process", "kill -9 of the only worker", 0, "ok", "")
-KILLED_OF_TWO = Row("process", "kill -9 of one of two workers", 201, "ok", "")
+RESPAWNED = "“Unexpected exit from worker” on stderr"
+KILLED = Row("process", "kill -9 of the only worker", 0, "ok", RESPAWNED)
+KILLED_OF_TWO = Row("process", "kill -9 of one of two workers", 201, "ok", RESPAWNED)
 TOLD_TO_END = Row("process", "SIGTERM while logins are in flight", 201, "ok", "")
 NO_DESCRIPTORS = Row("process", "file descriptors used up", 0, "ok", "")
 ROWS: Final = (KILLED, KILLED_OF_TWO, TOLD_TO_END, NO_DESCRIPTORS)
@@ -82,6 +83,7 @@ def test_killed_worker_is_replaced(tmp_path: Path) -> None:
 
         assert within_recovery(lambda: login(process) == 201)
         assert worker not in workers_of(process)
+        assert "Unexpected exit from worker" in process.stderr.read_text()
 
 
 def test_other_worker_goes_on(tmp_path: Path) -> None:

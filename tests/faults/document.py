@@ -1,0 +1,79 @@
+"""The faults document: written from the rows that the tests run, so that it says what is true."""
+
+import importlib
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Final
+
+from tests.faults.rows import Row
+from tokensvc.domain import errors
+from tokensvc.domain.errors import TokenServiceError
+
+HERE: Final = Path(__file__).parent
+DOCUMENT: Final = HERE.parents[1] / "docs" / "faults.md"
+NO_ANSWER: Final = "no answer from this process; a load balancer or a second try finds another"
+NOTHING: Final = "nothing out of the ordinary"
+INTRODUCTION: Final = """\
+# What happens when a neighbour fails
+
+Each row is a test: the fault is made for real, and a login meets it. The client sees a status, a
+problem's `code` and what to do about it (`action`); the operator sees the `reason` in the request's
+audit line, or an event of that name between the lines. No answer takes longer than the deadline
+of a login and half a second, none is for another user, and full service is back within ten seconds
+of the fault's end, without a restart.
+
+Written by `make docs` from the tests' own data; a test notices when it is out of date.
+"""
+
+
+def all_rows() -> list[Row]:
+    """Return the rows of every module of tests, in the order of the neighbours' names."""
+    modules = [
+        importlib.import_module(f"tests.faults.{path.stem}")
+        for path in sorted(HERE.glob("test_*.py"))
+    ]
+    rows = [row for module in modules for row in getattr(module, "ROWS", ())]
+    return sorted(rows, key=lambda row: row.neighbour.lower())
+
+
+def document(rows: Sequence[Row]) -> str:
+    """Return the document in Markdown."""
+    return "\n".join([INTRODUCTION, *_sections(rows)])
+
+
+def _sections(rows: Sequence[Row]) -> Iterator[str]:
+    for neighbour, of_neighbour in groupby(rows, key=lambda row: row.neighbour):
+        yield f"## {neighbour[:1].upper()}{neighbour[1:]}\n"
+        yield "| fault | the client sees | the operator sees |\n|---|---|---|"
+        for row in of_neighbour:
+            yield f"| {row.fault} | {_client_sees(row)} | {_operator_sees(row)} |"
+        yield ""
+
+
+def _client_sees(row: Row) -> str:
+    if row.status == 0:
+        return NO_ANSWER
+    if row.code == "ok":
+        return f"{row.status}: the login succeeds"
+    return f"{row.status} `{row.code}`, {_action(row.code)}"
+
+
+def _operator_sees(row: Row) -> str:
+    is_word = row.operator.replace("_", "").isalnum()
+    return f"`{row.operator}`" if is_word else row.operator or NOTHING
+
+
+def _action(code: str) -> str:
+    """Return what a client does about *code*, from the table of errors itself."""
+    found = {
+        str(kind.action)
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, TokenServiceError) and kind.code == code
+    }
+    (action,) = found
+    return action
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(document(all_rows()), encoding="utf-8")
