@@ -561,6 +561,7 @@ def test_production_example_is_refused_as_it_stands() -> None:
         ),
         *(
             "redis://host/0?password=canary",
+            "redis://host/0?username=canary",
             "redis://:x@127.0.0.1:6canary",
             "redis://h/0?db=canary",
         ),

@@ -116,7 +116,7 @@ def storage_url(secret: SecretStr) -> SecretStr:
     except ValueError:
         # From their texts a part of the password could be read.
         raise ValueError("is no URL; in a password write # as %23, / as %2F and so on") from None
-    if url.fragment or "password" in url.query:
+    if url.fragment or "password" in url.query or "username" in url.query:
         raise ValueError("must have its password before the host, with # written as %23")
     return secret
 

@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 import requests
 
 from tests.builders import a_token, an_environment, bearer
@@ -51,15 +52,16 @@ def test_stdout_is_for_audit_lines_alone(tmp_path: Path) -> None:
     assert "seems quite high" not in process.stderr.read_text()
 
 
-def test_memory_limits_are_warned_of(tmp_path: Path) -> None:
-    """Start-up says that each process counts for itself."""
+@pytest.mark.parametrize(("workers", "lines"), [("2", 1), ("1", 0)])
+def test_memory_limits_are_warned_of(tmp_path: Path, workers: str, lines: int) -> None:
+    """Start-up says that each process counts for itself, where there are several."""
     with (
         raw_server(an_answer(TOKEN)) as vendor,
-        serving(tmp_path, vendor_url=vendor.url) as process,
+        serving(tmp_path, vendor_url=vendor.url, TOKENSVC_SERVER__WORKERS=workers) as process,
     ):
         process.end()
 
-    assert "each worker process counts by itself" in process.stderr.read_text()
+    assert process.stderr.read_text().count("each worker process counts by itself") == lines
 
 
 def test_sigterm_finishes_what_is_being_answered(tmp_path: Path) -> None:

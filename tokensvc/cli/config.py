@@ -45,7 +45,8 @@ def warnings_about(settings: Settings) -> Iterator[str]:
         yield "development is true: the published keys are trusted; never do this in production"
     elif settings.cometchat.api_key.get_secret_value().startswith(DEVELOPMENT_MARK):
         yield "the REST API key is the emulator's"
-    if settings.limits.storage_url.get_secret_value().startswith("memory"):
+    in_memory = settings.limits.storage_url.get_secret_value().startswith("memory")
+    if in_memory and settings.server.workers != 1:
         yield (
             "limits.storage_url is memory://: each worker process counts by itself, so that "
             "with several of them a user may do more; use Redis to count together"
