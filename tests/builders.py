@@ -1,6 +1,5 @@
 """Builders: what a test needs, good by default, changed by name."""
 
-import io
 import json
 import time
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ import jwt
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.fakes import WatchedLog
 from tokensvc.app import app_around, create_app
 from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import ChatUser, Profile, Session, Uid
@@ -95,7 +95,7 @@ def settings(**overrides: Any) -> Settings:
 class Service:
     """The service without a socket: its client, and its log so far."""
 
-    def __init__(self, app: Flask, log: io.StringIO) -> None:
+    def __init__(self, app: Flask, log: WatchedLog) -> None:
         self.app = app
         self.log = log
         self.client: FlaskClient = app.test_client()
@@ -112,7 +112,7 @@ class Service:
 
 def a_service_with(directory: ChatDirectory, **overrides: Any) -> Service:
     """Return the service on *directory* in CometChat's stead."""
-    log = io.StringIO()
+    log = WatchedLog()
     chosen = settings(**{"limits": GENEROUS, **overrides})
     services = assemble(chosen, log_stream=log)
     issuer = TokenIssuer(directory, services.tokens.issuer.provisioning)
@@ -122,6 +122,6 @@ def a_service_with(directory: ChatDirectory, **overrides: Any) -> Service:
 
 def a_service(overrides: Mapping[str, Any] | None = None, **parts: Any) -> Service:
     """Return the service over *overrides*; generous limits unless they say otherwise."""
-    log = io.StringIO()
+    log = WatchedLog()
     chosen = {"limits": GENEROUS, **(overrides or {})}
     return Service(create_app(settings(**chosen), log_stream=log, **parts), log)

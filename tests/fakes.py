@@ -1,6 +1,10 @@
 """Fakes: in-process doubles of the domain's ports, which hold state."""
 
+import io
+import json
+import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 from tokensvc.domain.audit import OperationalEvent
 from tokensvc.domain.errors import (
@@ -61,3 +65,33 @@ class Notices:
     def names(self) -> list[str]:
         """Return what happened, in order."""
         return [event.name for event in self.events]
+
+
+class WatchedLog(io.StringIO):
+    """A log in memory that can be waited on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._grown = threading.Condition()
+
+    def write(self, text: str) -> int:
+        with self._grown:
+            written = super().write(text)
+            self._grown.notify_all()
+        return written
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Return the whole lines so far."""
+        whole = self.getvalue().rpartition("\n")[0]
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def wait_for(self, event: str, timeout_s: float) -> dict[str, Any]:
+        """Return the first line of *event* as soon as it is there."""
+        with self._grown:
+            self._grown.wait_for(lambda: self._named(event), timeout_s)
+            found = self._named(event)
+        assert found, f"no {event} within {timeout_s} s: {self.getvalue()}"
+        return found[0]
+
+    def _named(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines() if line["event"] == event]

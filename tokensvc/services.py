@@ -15,10 +15,11 @@ from limits.strategies import MovingWindowRateLimiter
 from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.http_client import HTTPClient, Timeouts
-from tokensvc.adapters.limit_storage import WindowStorage, storage_options, storage_url
+from tokensvc.adapters.limit_storage import WindowStorage, storage_url
+from tokensvc.adapters.redis_limits import shared_options
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.adapters.upstream import Bulkhead
-from tokensvc.domain.audit import Fingerprinter
+from tokensvc.domain.audit import Fingerprinter, Notify
 from tokensvc.domain.issuing import Provisioning, TokenIssuer
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
@@ -55,7 +56,7 @@ def assemble(
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
             now=now,
         ),
-        limiter=_limiter(settings),
+        limiter=_limiter(settings, audit_log.note),
         recording=Recording(
             observers=(audit_log,),
             trusted_proxies=settings.http.trusted_proxies,
@@ -131,17 +132,25 @@ def _failed_attempts(settings: Settings) -> FailedAttempts:
     return FailedAttempts(MovingWindowRateLimiter(WindowStorage()), limits)
 
 
-def _limiter(settings: Settings) -> Limiter:
-    configured = settings.limits.storage_url.get_secret_value()
+def _limiter(settings: Settings, notify: Notify) -> Limiter:
+    limits = settings.limits
+    configured = limits.storage_url.get_secret_value()
+    windows_s = [limit.get_expiry() for limit in parse_many(limits.per_user)]
+    options = (
+        {}
+        if configured.startswith("memory:")
+        else shared_options(lambda: configured, notify=notify, login_window_s=min(windows_s))
+    )
     return Limiter(
         caller,
         storage_uri=storage_url(configured),
-        storage_options=storage_options(configured),
+        storage_options=options,
         strategy="moving-window",
         key_prefix=LIMIT_KEY_PREFIX,
         # Its own headers put Retry-After on successes; `guard.tell_limits` writes ours.
         headers_enabled=False,
-        in_memory_fallback_enabled=True,
+        # The storage itself falls back, and raises nothing.
+        in_memory_fallback_enabled=False,
     )
 
 

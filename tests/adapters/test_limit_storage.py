@@ -12,7 +12,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
-from tokensvc.adapters.limit_storage import WindowStorage, storage_options, storage_url
+from tokensvc.adapters.limit_storage import WindowStorage, storage_url
 
 KEY = "LIMITS/alice/10/1/minute"
 
@@ -192,18 +192,13 @@ def _steps_of_a_hit(storage: WindowStorage, users: int) -> int:
 
 def test_limits_finds_it_by_its_scheme() -> None:
     """The limiter gets it through the registry of `limits`, under memory:// in our settings."""
-    storage = storage_from_string(storage_url("memory://"), **storage_options("memory://"))
+    storage = storage_from_string(storage_url("memory://"))
     limiter = MovingWindowRateLimiter(storage)
     item = RateLimitItemPerMinute(2)
 
     assert isinstance(storage, WindowStorage)
     assert [limiter.hit(item, "alice") for _ in range(3)] == [True, True, False]
     assert limiter.get_window_stats(item, "alice").remaining == 0
-
-
-def test_redis_is_passed_on() -> None:
-    """A Redis URL stays what it is."""
-    assert storage_url("redis://127.0.0.1:6379/0") == "redis://127.0.0.1:6379/0"
 
 
 def test_no_thread_is_started() -> None:

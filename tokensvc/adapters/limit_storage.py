@@ -1,18 +1,15 @@
-"""Where the rate limiter counts: in this process, or in Redis."""
+"""Where the rate limiter counts in this process, exactly and at one cost."""
 
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from limits.storage import MovingWindowSupport, Storage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
-REDIS_TIMEOUT_S: Final = 0.25
-"""redis-py's own defaults let a hung Redis hold a request for ten seconds."""
 MEMORY_SCHEME: Final = "tokensvc-memory"
+SHARED_SCHEME: Final = "tokensvc-redis"
 SWEPT_PER_HIT: Final = 2
 """Idle keys forgotten at each hit: two leave for each one that can come."""
 
@@ -128,15 +125,5 @@ class WindowStorage(Storage, MovingWindowSupport):
 
 def storage_url(configured: str) -> str:
     """Return the URL that `limits` is given for the *configured* one."""
-    return f"{MEMORY_SCHEME}://" if configured.startswith("memory:") else configured
-
-
-def storage_options(configured: str) -> dict[str, Any]:
-    """Return what `limits` passes on to the client library behind the *configured* URL."""
-    if configured.startswith("memory:"):
-        return {}
-    return {
-        "socket_connect_timeout": REDIS_TIMEOUT_S,
-        "socket_timeout": REDIS_TIMEOUT_S,
-        "retry": Retry(NoBackoff(), 0),
-    }
+    scheme = MEMORY_SCHEME if configured.startswith("memory:") else SHARED_SCHEME
+    return f"{scheme}://"

@@ -1,0 +1,149 @@
+"""Limits counted in Redis for all processes together, and by each for itself while it is away."""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from limits.storage import MovingWindowSupport, RedisStorage, Storage
+from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
+from redis.retry import Retry
+
+from tokensvc.adapters.limit_storage import SHARED_SCHEME, WindowStorage
+from tokensvc.adapters.redis_health import RedisHealth
+from tokensvc.domain.audit import Notify
+
+REDIS_TIMEOUT_S: Final = 0.15
+"""To connect, and for each answer: redis-py's own let a hung Redis hold a request for ten seconds.
+
+A login meets one such time-out at most, or two where a server is met that only just
+connects: less than 0.3 s in all. While Redis is known to be lost, it meets none.
+"""
+PROBE_KEY: Final = "tokensvc:probe"
+PROBE_LIMIT: Final = 10
+
+
+class SharedWindowStorage(Storage, MovingWindowSupport):
+    """Moving windows in Redis; without it in this process, exact as ever. Raises nothing.
+
+    Flask-Limiter's own fallback asks Redis again in the middle of a login, and
+    counts in the memory storage that walks all of its keys.
+    """
+
+    STORAGE_SCHEME = [SHARED_SCHEME]  # noqa: RUF012 (declared so by the library)
+
+    def __init__(
+        self,
+        uri: str | None = None,
+        *,
+        wrap_exceptions: bool = False,
+        redis: RedisStorage,
+        health: RedisHealth,
+        login_window_s: int,
+    ) -> None:
+        super().__init__(uri, wrap_exceptions=wrap_exceptions)
+        self._redis = redis
+        self._health = health
+        self._login_window_s = login_window_s
+        self._local = WindowStorage()
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Count *amount* hits of *key*, if no more than *limit* fall into *expiry* seconds."""
+        epoch = self._health.epoch
+        if self._health.is_up:
+            try:
+                return self._redis.acquire_entry(key, limit, expiry, amount)
+            except Exception as error:  # noqa: BLE001 (no fault of Redis may cost a login)
+                self._health.fail(error, epoch)
+        if expiry == self._login_window_s:
+            # A login is counted in several windows, and told once.
+            self._health.count_login()
+        return self._local.acquire_entry(key, limit, expiry, amount)
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        """Return the time of the oldest hit in the window, and how many there are."""
+        epoch = self._health.epoch
+        if self._health.is_up:
+            try:
+                return self._redis.get_moving_window(key, limit, expiry)
+            except Exception as error:  # noqa: BLE001 (as above)
+                self._health.fail(error, epoch)
+        return self._local.get_moving_window(key, limit, expiry)
+
+    def check(self) -> bool:
+        """Return True: one of the two is always there."""
+        return True
+
+    def reset(self) -> int | None:
+        """Forget what this process has counted for itself."""
+        return self._local.reset()
+
+    def clear(self, key: str) -> None:
+        """Forget *key*, as far as this process has counted it for itself."""
+        self._local.clear(key)
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """The errors that a storage of this kind raises by itself."""
+        return ValueError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Refuse: fixed windows are not offered, because they let twice the limit through."""
+        raise NotImplementedError
+
+    def get(self, key: str) -> int:
+        """Refuse, as `incr` does."""
+        raise NotImplementedError
+
+    def get_expiry(self, key: str) -> float:
+        """Refuse, as `incr` does."""
+        raise NotImplementedError
+
+
+class CurrentCredentials(CredentialProvider):
+    """Takes user and password from the URL in force whenever a connection is made."""
+
+    def __init__(self, current_url: Callable[[], str]) -> None:
+        self._current_url = current_url
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return the password, and before it the user if there is one."""
+        url = urlsplit(self._current_url())
+        password = unquote(url.password or "")
+        return (unquote(url.username), password) if url.username else (password,)
+
+
+def shared_options(
+    current_url: Callable[[], str],
+    *,
+    notify: Notify,
+    login_window_s: int,
+    now: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
+    """Return what `SharedWindowStorage` is made of, for the Redis at *current_url*.
+
+    The place is read once; user and password are read again for each connection.
+    *login_window_s* is the shortest window that a login is counted in.
+    """
+    url = current_url()
+    has_credentials = "@" in urlsplit(url).netloc
+    redis = RedisStorage(
+        without_credentials(url),
+        socket_connect_timeout=REDIS_TIMEOUT_S,
+        socket_timeout=REDIS_TIMEOUT_S,
+        # The library declares numbers and texts, and passes on whatever it is given.
+        retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
+        credential_provider=CurrentCredentials(current_url) if has_credentials else None,  # type: ignore[arg-type]
+    )
+    # Asked with a hit, not with PING: a Redis that is full or read-only answers that too.
+    health = RedisHealth(
+        lambda: redis.acquire_entry(PROBE_KEY, PROBE_LIMIT, 1), notify=notify, now=now
+    )
+    return {"redis": redis, "health": health, "login_window_s": login_window_s}
+
+
+def without_credentials(url: str) -> str:
+    """Return *url* without user and password: the place alone."""
+    netloc = urlsplit(url).netloc
+    return url.replace(netloc, netloc.rpartition("@")[2], 1) if "@" in netloc else url
