@@ -43,6 +43,10 @@ class RedisServer:
         self.admin = redis.Redis.from_url(self.url, retry=Retry(ConstantBackoff(0.02), 250))
         self.admin.ping()
 
+    def url_with(self, password: str) -> str:
+        """Return where the server is, with *password*."""
+        return self.url.replace(PASSWORD, password)
+
     def keys(self, pattern: str) -> list[str]:
         """Return the names of the keys that match *pattern*."""
         found = self.admin.keys(pattern)

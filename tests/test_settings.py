@@ -606,6 +606,55 @@ def test_issuers_do_not_share_a_secret() -> None:
     assert any("the same secret" in fault for fault in faults)
 
 
+def test_issuers_do_not_share_a_previous_secret() -> None:
+    """Nor could one of them still sign for the other with its secret of before."""
+    first = a_sessions_table(uid_prefix="a-", secret_previous=OTHER_SECRET)
+    second = a_sessions_table(issuer="https://b", uid_prefix="b-", secret=OTHER_SECRET)
+
+    assert any("the same secret" in fault for fault in faults_of(**sessions(first, second)))
+
+
+def test_previous_may_be_the_current_one() -> None:
+    """In the middle of a rotation both files hold the same."""
+    load_settings(an_environment(**sessions(a_sessions_table(secret_previous=SECRET))))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"secret_previous": "short"}, "secret_previous: a shared secret needs at least 32 bytes"),
+        (
+            {"secret_previous": "change-me" * 5},
+            "sessions[0].secret_previous (TOKENSVC_SESSIONS): is",
+        ),
+        ({"secret_previous_file": "/nowhere"}, "sessions[0].secret_previous_file"),
+        ({"public_key_previous_file": "/nowhere"}, "goes with public_key_file alone"),
+        (
+            {"secret": None, "jwks_file": "/nowhere", "secret_previous": OTHER_SECRET},
+            "goes with secret alone",
+        ),
+    ],
+)
+def test_previous_secrets_are_secrets(changes: dict[str, Any], expected: str) -> None:
+    """They are held to what the current ones are held to."""
+    faults = faults_of(**sessions(a_sessions_table(**changes)))
+
+    assert any(expected in fault for fault in faults)
+
+
+def test_previous_key_file_is_named(tmp_path: Path) -> None:
+    """Which of the two files is bad, the fault says."""
+    good, bad = tmp_path / "key.pem", tmp_path / "bad.pem"
+    key = ec.generate_private_key(ec.SECP256R1()).public_key()
+    good.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    bad.write_text("no key")
+    files = {"public_key_file": str(good), "public_key_previous_file": str(bad)}
+
+    (fault,) = faults_of(**sessions(a_sessions_table(secret=None, algorithms=["ES256"], **files)))
+
+    assert f"{bad}: not a PEM public key" in fault
+
+
 def test_pipes_and_devices_are_no_files(tmp_path: Path) -> None:
     """What would be waited for, or would never end, is refused."""
     pipe = tmp_path / "pipe"

@@ -42,7 +42,13 @@ def create_app(
     lines. Raises `ConfigurationError` if the settings cannot be used.
     """
     settings = settings or load_settings(os.environ)
-    return app_around(assemble(settings, now=now, log_stream=log_stream), settings)
+    services = assemble(settings, now=now, log_stream=log_stream)
+    app = app_around(services, settings)
+    # Keeps alive what a forked process has to begin anew.
+    app.extensions["tokensvc"] = services
+    for work in services.background:
+        work.start()
+    return app
 
 
 def app_around(services: Services, settings: Settings) -> Flask:

@@ -1,10 +1,8 @@
 """Composition root: what is plugged into what."""
 
-import hashlib
-import hmac
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TextIO
 
@@ -13,16 +11,20 @@ from limits import parse_many
 from limits.strategies import MovingWindowRateLimiter
 
 from tokensvc.adapters.audit_log import AuditLog
+from tokensvc.adapters.background import Periodic
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.http_client import HTTPClient, Timeouts
+from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
 from tokensvc.adapters.redis_limits import shared_options
+from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.adapters.upstream import Bulkhead
 from tokensvc.domain.audit import Fingerprinter, Notify
 from tokensvc.domain.issuing import Provisioning, TokenIssuer
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
+from tokensvc.rotation import SecretsInForce
 from tokensvc.settings import SessionSettings, Settings
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller
@@ -40,6 +42,9 @@ class Services:
     tokens: TokenRoom
     limiter: Limiter
     recording: Recording
+    watcher: SecretWatcher
+    background: Sequence[Periodic] = ()
+    """What goes on beside the requests; a door starts it."""
 
 
 def assemble(
@@ -47,36 +52,54 @@ def assemble(
 ) -> Services:
     """Return the services that *settings* ask for, writing their log to stdout."""
     audit_log = AuditLog(log_stream or sys.stdout, secrets=settings.secret_values())
+    notify = audit_log.note
+    secrets = SecretsInForce(settings, mask=audit_log.mask)
+    watcher = SecretWatcher(secrets.files(), notify=notify)
     return Services(
         tokens=TokenRoom(
-            verifier=_verifier(settings, now),
+            verifier=_verifier(settings, secrets.session_keys, now),
             failed_attempts=_failed_attempts(settings),
-            issuer=TokenIssuer(_directory(settings, now), _provisioning(settings)),
-            fingerprinter=Fingerprinter(_log_key(settings)),
+            issuer=TokenIssuer(_directory(settings, secrets, now), _provisioning(settings)),
+            fingerprinter=Fingerprinter(secrets.log_key),
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
             now=now,
         ),
-        limiter=_limiter(settings, audit_log.note),
+        limiter=_limiter(settings, secrets, notify),
         recording=Recording(
             observers=(audit_log,),
             trusted_proxies=settings.http.trusted_proxies,
             server_timing=settings.http.server_timing,
             now=now,
         ),
+        watcher=watcher,
+        background=_background(watcher, notify),
     )
 
 
-def _verifier(settings: Settings, now: Callable[[], float]) -> JWTSessionVerifier:
+def _background(watcher: SecretWatcher, notify: Notify) -> tuple[Periodic, ...]:
+    """Return what there is to do beside the requests: nothing, where no secret is a file."""
+    if not watcher.files:
+        return ()
+    return (Periodic("secret files", watcher.look, notify=notify),)
+
+
+def _verifier(
+    settings: Settings, keys: Sequence[KeySet], now: Callable[[], float]
+) -> JWTSessionVerifier:
     strategy = settings.uids.strategy
-    return JWTSessionVerifier([_issuer(table, strategy) for table in settings.sessions], now=now)
+    tables = zip(settings.sessions, keys, strict=True)
+    return JWTSessionVerifier(
+        [_issuer(table, keys, strategy) for table, keys in tables],
+        now=now,
+    )
 
 
-def _issuer(table: SessionSettings, strategy: str) -> Issuer:
+def _issuer(table: SessionSettings, keys: KeySet, strategy: str) -> Issuer:
     return Issuer(
         name=table.issuer,
         audiences=table.audiences,
         algorithms=frozenset(table.algorithms),
-        keys=table.load_keys(),
+        keys=keys,
         uid_rule=uid_rule(strategy, prefix=table.uid_prefix),
         leeway_s=table.leeway_s,
         token_types=frozenset(name.lower() for name in table.token_types),
@@ -95,7 +118,9 @@ def _path(claim: str | None) -> ClaimPath | None:
     return parse_claim_path(claim) if claim else None
 
 
-def _directory(settings: Settings, now: Callable[[], float]) -> CometChatClient:
+def _directory(
+    settings: Settings, secrets: SecretsInForce, now: Callable[[], float]
+) -> CometChatClient:
     cometchat = settings.cometchat
     timeouts = Timeouts(
         connect_s=cometchat.connect_timeout_s,
@@ -111,7 +136,7 @@ def _directory(settings: Settings, now: Callable[[], float]) -> CometChatClient:
             now=now,
         ),
         bulkhead=Bulkhead(cometchat.max_in_flight),
-        api_key=cometchat.api_key.get_secret_value(),
+        api_keys=secrets.api_keys,
         app_id=cometchat.app_id,
         observe_call=note_vendor_call,
     )
@@ -132,14 +157,13 @@ def _failed_attempts(settings: Settings) -> FailedAttempts:
     return FailedAttempts(MovingWindowRateLimiter(WindowStorage()), limits)
 
 
-def _limiter(settings: Settings, notify: Notify) -> Limiter:
-    limits = settings.limits
-    configured = limits.storage_url.get_secret_value()
-    windows_s = [limit.get_expiry() for limit in parse_many(limits.per_user)]
+def _limiter(settings: Settings, secrets: SecretsInForce, notify: Notify) -> Limiter:
+    configured = secrets.storage_url()
+    windows_s = [limit.get_expiry() for limit in parse_many(settings.limits.per_user)]
     options = (
         {}
         if configured.startswith("memory:")
-        else shared_options(lambda: configured, notify=notify, login_window_s=min(windows_s))
+        else shared_options(secrets.storage_url, notify=notify, login_window_s=min(windows_s))
     )
     return Limiter(
         caller,
@@ -152,15 +176,3 @@ def _limiter(settings: Settings, notify: Notify) -> Limiter:
         # The storage itself falls back, and raises nothing.
         in_memory_fallback_enabled=False,
     )
-
-
-def _log_key(settings: Settings) -> bytes:
-    """Return the key of the log's fingerprints.
-
-    Without one of its own it is derived from the REST key, so that all processes
-    agree and nothing has to be set; it changes when that key does.
-    """
-    if settings.audit.log_key:
-        return settings.audit.log_key.get_secret_value().encode()
-    api_key = settings.cometchat.api_key.get_secret_value()
-    return hmac.digest(api_key.encode(), b"tokensvc log fingerprints", hashlib.sha256)

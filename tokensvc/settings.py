@@ -1,6 +1,6 @@
 """Settings: what an operator may choose, each with its type, its bounds and its default."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote, urlsplit
@@ -69,7 +69,10 @@ class SessionSettings(Section):
     ]
     secret: SecretStr | None = None
     secret_file: Path | None = None
+    secret_previous: SecretStr | None = None
+    secret_previous_file: Path | None = None
     public_key_file: Path | None = None
+    public_key_previous_file: Path | None = None
     jwks_file: Path | None = None
     leeway_s: Annotated[float, Field(ge=0, le=120)] = 30.0
     token_types: list[Text] = ["JWT", "at+jwt"]
@@ -96,19 +99,40 @@ class SessionSettings(Section):
             return keys_from_jwks(checks.read_file(self.jwks_file), self.algorithms)
         raise KeyPolicyError("set exactly one of secret, public_key_file and jwks_file")
 
+    def load_previous_keys(self) -> KeySet | None:
+        """Return the keys that were replaced a short while ago, if any; raises as `load_keys`."""
+        if self.secret_previous is not None:
+            previous = self.secret_previous.get_secret_value()
+            return key_from_secret(previous.encode(), self.algorithms)
+        if self.public_key_previous_file is not None:
+            return key_from_pem(checks.read_file(self.public_key_previous_file), self.algorithms)
+        return None
+
+    @model_validator(mode="after")
+    def _previous_goes_with_its_like(self) -> Self:
+        if self.secret_previous is not None and self.secret is None:
+            raise ValueError("secret_previous goes with secret alone")
+        if self.public_key_previous_file is not None and self.public_key_file is None:
+            raise ValueError("public_key_previous_file goes with public_key_file alone")
+        return self
+
     @model_validator(mode="after")
     def _keys_can_be_trusted(self) -> Self:
         sources = (self.secret, self.public_key_file, self.jwks_file)
         if sum(source is not None for source in sources) != 1:
             raise ValueError("set exactly one of secret, public_key_file and jwks_file")
-        file = self.public_key_file or self.jwks_file
-        try:
-            self.load_keys()
-        except OSError as error:
-            raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
-        except KeyPolicyError as error:
-            raise ValueError(f"{file}: {error}" if file else str(error)) from None
+        _demand_keys(self.load_keys, self.public_key_file or self.jwks_file)
+        _demand_keys(self.load_previous_keys, self.public_key_previous_file or "secret_previous")
         return self
+
+
+def _demand_keys(load: Callable[[], KeySet | None], place: Path | str | None) -> None:
+    try:
+        load()
+    except OSError as error:
+        raise ValueError(f"{place}: cannot be read: {error.strerror}") from None
+    except KeyPolicyError as error:
+        raise ValueError(f"{place}: {error}" if place else str(error)) from None
 
 
 class UidSettings(Section):
@@ -198,7 +222,9 @@ class Settings(BaseSettings):
     def secret_values(self) -> Iterator[str]:
         """Yield every secret that was loaded, for whoever must mask them."""
         yield self.cometchat.api_key.get_secret_value()
-        yield from (s.secret.get_secret_value() for s in self.sessions if s.secret)
+        for table in self.sessions:
+            secrets = (table.secret, table.secret_previous)
+            yield from (secret.get_secret_value() for secret in secrets if secret)
         if self.audit.log_key:
             yield self.audit.log_key.get_secret_value()
         password = urlsplit(self.limits.storage_url.get_secret_value()).password or ""

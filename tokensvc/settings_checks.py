@@ -51,6 +51,20 @@ def read_file(path: Path) -> bytes:
     return content
 
 
+def secret_text(path: Path) -> str:
+    """Return the secret in a file, without its line break; a ValueError says what is wrong."""
+    try:
+        text = read_file(path).decode("utf-8").strip("\r\n")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        # No UTF-8, or a path with a null byte in it.
+        raise ValueError("is not UTF-8") from None
+    if not text:
+        raise ValueError("is empty")
+    return text
+
+
 def base_url(text: str) -> str:
     """Return the URL of an API: https, or http on loopback."""
     try:

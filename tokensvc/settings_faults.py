@@ -83,22 +83,29 @@ def secret_tables(
     for index, session in enumerate(sessions if isinstance(sessions, list) else []):
         if isinstance(session, MutableMapping):
             yield session, ["sessions", index], "secret"
+            yield session, ["sessions", index], "secret_previous"
 
 
 def faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong between settings, as far as *raw* can be read."""
     development = str(raw.get("development", False)).lower() in {"true", "t", "1", "yes", "y", "on"}
     yield from _weak_secrets(raw, development=development)
-    sessions = [table for table, place, _ in secret_tables(raw) if place[0] == "sessions"]
+    sessions = [table for table, _, name in secret_tables(raw) if name == "secret"]
     prefixes = [str(session.get("uid_prefix", "")) for session in sessions]
     yield from (f"sessions: {fault}" for fault in prefix_faults(prefixes))
     issuers = [session["issuer"] for session in sessions if "issuer" in session]
     if any(issuers.count(issuer) > 1 for issuer in issuers):
         yield "sessions: two tables have the same issuer"
-    secrets = [_text(session.get("secret")) for session in sessions if session.get("secret")]
-    if any(secrets.count(secret) > 1 for secret in secrets):
+    # Each issuer's own two may be equal, as they are in the middle of a rotation.
+    secrets = [secret for session in sessions for secret in _secrets_of(session)]
+    if len(set(secrets)) < len(secrets):
         yield "sessions: two issuers have the same secret: each could sign for the other"
     yield from _server_faults(raw, development=development)
+
+
+def _secrets_of(session: Mapping[str, Any]) -> set[object]:
+    texts = (_text(session.get(name)) for name in ("secret", "secret_previous"))
+    return {text for text in texts if isinstance(text, str) and text}
 
 
 def _text(secret: object) -> object:

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from tokensvc.settings import SessionSettings, Settings
-from tokensvc.settings_checks import read_file
+from tokensvc.settings_checks import read_file, secret_text
 from tokensvc.settings_faults import (
     PREFIX,
     faults_across,
@@ -197,13 +197,6 @@ def _fill_secrets(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"{setting_name([*place, name])}: set it or {name}_file, not both"
             continue
         try:
-            secret = read_file(Path(str(path))).decode("utf-8").strip("\r\n")
-        except OSError as error:
-            yield f"{setting_name([*place, name + '_file'])}: cannot be read: {error.strerror}"
-        except ValueError:
-            # No UTF-8, or a path with a null byte in it.
-            yield f"{setting_name([*place, name + '_file'])}: is not UTF-8"
-        else:
-            if not secret:
-                yield f"{setting_name([*place, name + '_file'])}: is empty"
-            table[name] = SecretStr(secret)
+            table[name] = SecretStr(secret_text(Path(str(path))))
+        except ValueError as fault:
+            yield f"{setting_name([*place, name + '_file'])}: {fault}"

@@ -31,7 +31,7 @@ def a_client(
     return CometChatClient(
         http=HTTPClient(url + "/v3", pool_size=4),
         bulkhead=Bulkhead(places),
-        api_key=API_KEY,
+        api_keys=lambda: [API_KEY],
         app_id=APP_ID,
         observe_call=observe,
     )

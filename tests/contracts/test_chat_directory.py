@@ -48,7 +48,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         client = CometChatClient(
             http=HTTPClient(emulator.rest_url, pool_size=4),
             bulkhead=Bulkhead(4),
-            api_key=API_KEY,
+            api_keys=lambda: [API_KEY],
             app_id=APP_ID,
             observe_call=lambda _: None,
         )

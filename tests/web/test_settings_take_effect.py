@@ -8,6 +8,7 @@ import pytest
 
 from tests.builders import (
     AUDIENCE,
+    OTHER_SECRET,
     Service,
     a_service,
     a_service_with,
@@ -108,6 +109,17 @@ def test_reactivation(*, wanted: bool, status: int) -> None:
     service = a_service_with(directory, provisioning={"reactivate_on_login": wanted})
 
     assert service.login().status_code == status
+
+
+def test_previous_secret() -> None:
+    """Tokens that were signed with the secret of before are good, where it is set."""
+    token = a_token(key=OTHER_SECRET)
+    statuses = [
+        with_sessions(secret_previous=previous).login(token).status_code
+        for previous in (None, OTHER_SECRET)
+    ]
+
+    assert statuses == [401, 201]
 
 
 def test_log_key() -> None:

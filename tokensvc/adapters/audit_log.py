@@ -28,18 +28,24 @@ class AuditLog:
     """
 
     def __init__(self, stream: TextIO, *, secrets: Iterable[str] = ()) -> None:
-        literal = [re.escape(json.dumps(secret)[1:-1]) for secret in secrets if secret]
-        self._masked = re.compile("|".join([*literal, *_TOKEN_SHAPES]))
+        self._secrets: dict[str, None] = {}
+        self.mask(secrets)
         self._log = structlog.wrap_logger(
             structlog.PrintLogger(stream),
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
                 _time_first,
                 structlog.processors.JSONRenderer(),
-                self._mask,
+                self._without_secrets,
             ],
             wrapper_class=structlog.BoundLogger,
         )
+
+    def mask(self, secrets: Iterable[str]) -> None:
+        """Let *secrets* through no more; those from before stay masked."""
+        self._secrets.update(dict.fromkeys(filter(None, secrets)))
+        literal = [re.escape(json.dumps(secret)[1:-1]) for secret in self._secrets]
+        self._masked = re.compile("|".join([*literal, *_TOKEN_SHAPES]))
 
     def __call__(self, record: RequestRecord) -> None:
         """Write down *record*; absent facts are left out of the line."""
@@ -51,7 +57,7 @@ class AuditLog:
         with suppress(OSError, ValueError):
             self._log.msg(event.name, **event.facts, alarm=event.is_alarm)
 
-    def _mask(self, _logger: WrappedLogger, _method: str, line: str | EventDict) -> str:
+    def _without_secrets(self, _logger: WrappedLogger, _method: str, line: str | EventDict) -> str:
         return self._masked.sub(MASK, str(line))
 
 

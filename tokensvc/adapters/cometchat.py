@@ -8,7 +8,7 @@ from `error.code`, and the status counts only where an answer has no such code.
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -82,7 +82,8 @@ class CometChatClient:
 
     http: HTTPClient
     bulkhead: Bulkhead
-    api_key: str = field(repr=False)
+    api_keys: Callable[[], Sequence[str]] = field(repr=False)
+    """The REST API keys in force, the current one first."""
     app_id: str
     observe_call: Callable[[VendorCall], None]
 
@@ -118,7 +119,7 @@ class CometChatClient:
             self.observe_call(VendorCall(call.operation, outcome, duration_s))
 
     def _send(self, call: _Call, body: object) -> HTTPAnswer:
-        headers = {"apikey": self.api_key, "appId": self.app_id}
+        headers = {"apikey": self.api_keys()[0], "appId": self.app_id}
         try:
             return self.http.send(call.method, call.path, json.dumps(body).encode(), headers)
         except HTTPFailureError as failure:

@@ -63,10 +63,14 @@ class VerificationKey:
 
     algorithm: str
     material: object = field(repr=False)
+    previous: "VerificationKey | None" = field(repr=False, default=None)
+    """The key that this one has replaced a short while ago, and that is good still."""
 
     def verifies(self, signing_input: bytes, signature: bytes) -> bool:
         """Return whether *signature* over *signing_input* was made with this key."""
-        return _ALGORITHMS[self.algorithm].verify(signing_input, self.material, signature)
+        if _ALGORITHMS[self.algorithm].verify(signing_input, self.material, signature):
+            return True
+        return self.previous is not None and self.previous.verifies(signing_input, signature)
 
 
 class KeySet(Protocol):

@@ -4,6 +4,8 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final
 
 import click
@@ -17,6 +19,7 @@ from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.settings import ServerSettings
+from tokensvc.settings_loading import ConfigurationError, load_settings
 
 HEADER_READ_TIMEOUT_MS: Final = 10_000
 MAX_CONNECTIONS: Final = 10_000
@@ -78,7 +81,7 @@ def run_server(server: ServerSettings) -> None:
     host = "127.0.0.1" if server.host == "localhost" else server.host
     _demand_free_port(host, server.port)
     os.register_at_fork(before=_block_endings, after_in_parent=_unblock_endings)
-    Granian(
+    granian = Granian(
         "tokensvc.cli.serve:worker_application",
         factory=True,
         address=host,
@@ -94,7 +97,28 @@ def run_server(server: ServerSettings) -> None:
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_S,
         log_dictconfig=LOG_TO_STDERR,
-    ).serve()
+    )
+    granian.on_startup(lambda: _reload_on_hangup(granian.signal_handler_reload))
+    granian.serve()
+
+
+def _reload_on_hangup(reload_workers: Callable[[], None]) -> None:
+    """Let SIGHUP replace the workers, one after the other, if the settings can be used.
+
+    Workers that cannot read theirs would end as soon as they begin, and after
+    them the server, which takes that for a crash loop.
+    """
+
+    def reload(_signal: int, _frame: FrameType | None) -> None:
+        try:
+            load_settings(os.environ)
+        except ConfigurationError as error:
+            for fault in error.faults:
+                click.echo(f"not reloaded: {fault}", err=True)
+        else:
+            reload_workers()
+
+    signal.signal(signal.SIGHUP, reload)
 
 
 def _demand_free_port(host: str, port: int) -> None:

@@ -100,8 +100,9 @@ Notify = Callable[[OperationalEvent], None]
 class Fingerprinter:
     """Gives auth tokens the only name they have in logs: 16 hex digits of an HMAC."""
 
-    log_key: bytes = field(repr=False)
+    log_key: Callable[[], bytes] = field(repr=False)
+    """Asked at each use: the key may change while we run."""
 
     def of(self, token: AuthToken) -> str:
         """Return the fingerprint of *token*; without the key it cannot be guessed."""
-        return hmac.digest(self.log_key, token.value.encode(), hashlib.sha256).hex()[:16]
+        return hmac.digest(self.log_key(), token.value.encode(), hashlib.sha256).hex()[:16]
