@@ -96,6 +96,16 @@ def test_bad_key_file_changes_nothing(
     assert (event["event"], reason in event["reason"]) == ("secret_refused", True)
 
 
+def test_file_that_is_missing_at_the_first_look_is_told(tmp_path: Path) -> None:
+    """It was there at the start, and is gone right after."""
+    rig = a_rig(tmp_path)
+    (tmp_path / "secret").unlink()
+
+    rig.look()
+
+    assert [event["event"] for event in rig.events()] == ["secret_refused"]
+
+
 def test_bad_file_leaves_the_others_alone(tmp_path: Path) -> None:
     """A good change goes into force beside a bad one."""
     rig = a_rig(tmp_path, TOKENSVC_COMETCHAT__API_KEY=None, **an_api_key_file(tmp_path))

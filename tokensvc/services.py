@@ -10,17 +10,18 @@ from flask_limiter import Limiter
 from limits import parse_many
 from limits.strategies import MovingWindowRateLimiter
 
-from tokensvc.adapters.audit_log import AuditLog
+from tokensvc.adapters.audit_log import AuditLog, LineStream
 from tokensvc.adapters.background import Periodic
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.http_client import HTTPClient, Timeouts
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
+from tokensvc.adapters.line_queue import LineQueue
 from tokensvc.adapters.redis_limits import shared_options
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.adapters.upstream import Bulkhead
-from tokensvc.domain.audit import Fingerprinter, Notify
+from tokensvc.domain.audit import Announcer, Fingerprinter, Notify
 from tokensvc.domain.issuing import Provisioning, TokenIssuer
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
@@ -51,8 +52,9 @@ def assemble(
     settings: Settings, *, now: Callable[[], float] = time.time, log_stream: TextIO | None = None
 ) -> Services:
     """Return the services that *settings* ask for, writing their log to stdout."""
-    audit_log = AuditLog(log_stream or sys.stdout, secrets=settings.secret_values())
-    notify = audit_log.note
+    notify = Announcer()
+    audit_log = AuditLog(log_stream or _stdout(notify), secrets=settings.secret_values())
+    notify.readers = (audit_log.note,)
     secrets = SecretsInForce(settings, mask=audit_log.mask)
     watcher = SecretWatcher(secrets.files(), notify=notify)
     return Services(
@@ -74,6 +76,14 @@ def assemble(
         watcher=watcher,
         background=_background(watcher, notify),
     )
+
+
+def _stdout(notify: Notify) -> LineStream:
+    """Return stdout with a queue in front of it, unless something without a descriptor is there."""
+    try:
+        return LineQueue(sys.stdout.fileno(), notify=notify)
+    except OSError:
+        return sys.stdout
 
 
 def _background(watcher: SecretWatcher, notify: Notify) -> tuple[Periodic, ...]:

@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Final, TextIO
+from threading import Lock
+from typing import Final, Protocol
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -20,6 +21,16 @@ _TOKEN_SHAPES: Final = (
 )
 
 
+class LineStream(Protocol):
+    """Where lines go: a file, or a queue in front of one."""
+
+    def write(self, line: str, /) -> object:
+        """Take one whole line."""
+
+    def flush(self) -> None:
+        """Let nothing of it wait."""
+
+
 class AuditLog:
     """Writes records to *stream*. Nothing that looks like a secret gets through.
 
@@ -27,11 +38,11 @@ class AuditLog:
     masked because callers choose some of the texts in them (User-Agent, kid).
     """
 
-    def __init__(self, stream: TextIO, *, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, stream: LineStream, *, secrets: Iterable[str] = ()) -> None:
         self._secrets: dict[str, None] = {}
         self.mask(secrets)
         self._log = structlog.wrap_logger(
-            structlog.PrintLogger(stream),
+            _LineLogger(stream),
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
                 _time_first,
@@ -59,6 +70,19 @@ class AuditLog:
 
     def _without_secrets(self, _logger: WrappedLogger, _method: str, line: str | EventDict) -> str:
         return self._masked.sub(MASK, str(line))
+
+
+class _LineLogger:
+    """Writes each line in one piece: two processes may share the pipe behind it."""
+
+    def __init__(self, stream: LineStream) -> None:
+        self._stream = stream
+        self._one_at_a_time = Lock()
+
+    def msg(self, line: str) -> None:
+        with self._one_at_a_time:
+            self._stream.write(line + "\n")
+            self._stream.flush()
 
 
 def _time_first(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

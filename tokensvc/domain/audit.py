@@ -96,6 +96,17 @@ Notify = Callable[[OperationalEvent], None]
 """Is told of operational events, from any thread. Never raises, and never waits."""
 
 
+@dataclass(slots=True)
+class Announcer:
+    """Passes each event on to its *readers*, who may be known later than those who tell."""
+
+    readers: tuple[Notify, ...] = ()
+
+    def __call__(self, event: OperationalEvent) -> None:
+        for notify in self.readers:
+            notify(event)
+
+
 @dataclass(frozen=True, slots=True)
 class Fingerprinter:
     """Gives auth tokens the only name they have in logs: 16 hex digits of an HMAC."""

@@ -1,0 +1,148 @@
+"""The queue in front of the log: it takes lines at once, writes them whole, and counts the rest."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes import Notices
+from tokensvc.adapters.line_queue import LineQueue
+
+SOON_S = 10.0
+LINE = "x" * 999 + "\n"
+
+
+class Pipe:
+    """A pipe of one page, whose reader reads when the test says so."""
+
+    def __init__(self) -> None:
+        self.reading, self.writing = os.pipe()
+        fcntl.fcntl(self.writing, fcntl.F_SETPIPE_SZ, 4096)
+        self.received = b""
+        self.reader = threading.Thread(target=self._read, daemon=True)
+
+    def _read(self) -> None:
+        while chunk := os.read(self.reading, 65536):
+            self.received += chunk
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    """Return a pipe that nobody reads yet."""
+    made = Pipe()
+    yield made
+    for descriptor in (made.reading, made.writing):
+        os.close(descriptor)
+
+
+def all_of(pipe: Pipe, queue: LineQueue) -> bytes:
+    """Read everything that *queue* has and return it."""
+    if not pipe.reader.is_alive():
+        pipe.reader.start()
+    assert queue.drain(SOON_S)
+    writing = pipe.writing
+    pipe.writing = os.dup(pipe.reading)
+    os.close(writing)
+    pipe.reader.join(SOON_S)
+    return pipe.received
+
+
+def test_lines_arrive_in_order(pipe: Pipe) -> None:
+    """What goes in comes out, line after line."""
+    queue = LineQueue(pipe.writing, notify=Notices())
+    lines = [f"line {number}\n" for number in range(2000)]
+
+    for line in lines:
+        queue.write(line)
+
+    assert all_of(pipe, queue).decode() == "".join(lines)
+
+
+def test_stalled_reader_holds_up_nobody(pipe: Pipe) -> None:
+    """Lines beyond the room are counted; when the reader is back, they are told of."""
+    notices = Notices()
+    queue = LineQueue(pipe.writing, notify=notices, max_lines=10)
+
+    for _ in range(100):
+        queue.write(LINE)
+    received = all_of(pipe, queue)
+
+    lost = sum(int(event.facts["lines"]) for event in notices.events)
+    assert received == LINE.encode() * (100 - lost)
+    # The pipe, the thread and the queue hold fifteen at most.
+    assert 85 <= lost <= 90
+    assert {(event.name, event.is_alarm) for event in notices.events} == {("log_lines_lost", True)}
+
+
+def test_drain_says_whether_it_was_done(pipe: Pipe) -> None:
+    """Whoever ends waits no longer than they want to."""
+    queue = LineQueue(pipe.writing, notify=Notices())
+    for _ in range(10):
+        queue.write(LINE)
+
+    assert not queue.drain(0.01)
+    all_of(pipe, queue)
+    assert queue.drain(0.01)
+
+
+def test_long_line_is_written_whole(pipe: Pipe) -> None:
+    """A line that the pipe takes in several bites is not cut."""
+    queue = LineQueue(pipe.writing, notify=Notices())
+
+    queue.write("ä" * 100_000 + "\n")
+
+    assert all_of(pipe, queue).decode() == "ä" * 100_000 + "\n"
+
+
+def test_descriptor_that_does_not_block(pipe: Pipe) -> None:
+    """Somebody who shares the pipe may have set it so; it is waited for all the same."""
+    os.set_blocking(pipe.writing, False)
+    queue = LineQueue(pipe.writing, notify=Notices())
+
+    for _ in range(50):
+        queue.write(LINE)
+
+    assert all_of(pipe, queue) == LINE.encode() * 50
+
+
+def test_reader_who_is_gone_breaks_nothing(pipe: Pipe) -> None:
+    """Lines that cannot be written are given up."""
+    queue = LineQueue(pipe.writing, notify=Notices())
+    os.close(pipe.reading)
+
+    for _ in range(50):
+        queue.write(LINE)
+
+    assert queue.drain(SOON_S)
+    pipe.reading = os.dup(pipe.writing)
+
+
+def test_no_thread_before_the_first_line(pipe: Pipe) -> None:
+    """A process that writes nothing needs none."""
+    before = threading.active_count()
+
+    LineQueue(pipe.writing, notify=Notices())
+
+    assert threading.active_count() == before
+
+
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_forked_process_writes_its_own_lines(pipe: Pipe) -> None:
+    """What the parent has taken is written by the parent alone."""
+    queue = LineQueue(pipe.writing, notify=Notices())
+    for _ in range(20):
+        queue.write(LINE)
+    child = os.fork()
+    if child == 0:
+        queue.write("of the child\n")
+        queue.drain(SOON_S)
+        os._exit(0)
+
+    pipe.reader.start()
+    os.waitpid(child, 0)
+
+    received = all_of(pipe, queue)
+    assert received.count(LINE.encode()) == 20
+    assert received.count(b"of the child\n") == 1

@@ -1,0 +1,108 @@
+"""The log's last yards: a thread of its own writes the lines, and nobody waits for its reader."""
+
+import logging
+import os
+import select
+import threading
+import weakref
+from collections import deque
+from multiprocessing.util import Finalize
+from typing import Final
+
+from tokensvc.domain.audit import Notify, OperationalEvent
+
+MAX_LINES: Final = 10_000
+"""Lines that wait for a reader who stalls: some ten megabytes, and minutes of a busy day."""
+DRAIN_S: Final = 5.0
+"""How long an ending process waits for its reader: less than a server waits for the process."""
+_LOG: Final = logging.getLogger("tokensvc")
+
+
+class LineQueue:
+    """A stream of lines that takes each at once, and writes them to a file descriptor.
+
+    A pipe that nobody empties would stop every request at its last step. Here the
+    lines that find no room are counted, and told of once the others flow again.
+    The thread belongs to the process and begins with its first line; a process
+    that ends cleanly writes what is left.
+    """
+
+    def __init__(self, descriptor: int, *, notify: Notify, max_lines: int = MAX_LINES) -> None:
+        self._descriptor = descriptor
+        self._notify = notify
+        self._max_lines = max_lines
+        self._begin_anew()
+        itself = weakref.ref(self)
+        os.register_at_fork(after_in_child=lambda: _begin_anew(itself()))
+
+    def write(self, line: str) -> int:
+        """Take *line*; it is written soon."""
+        with self._changed:
+            if not self._is_running:
+                self._start()
+            if len(self._lines) < self._max_lines:
+                self._lines.append(line.encode("utf-8", "backslashreplace"))
+                self._changed.notify_all()
+            else:
+                self._lost += 1
+        return len(line)
+
+    def flush(self) -> None:
+        """Do nothing: each line is written as a whole, and nobody waits for that."""
+
+    def drain(self, timeout_s: float) -> bool:
+        """Wait until all is written that was taken, and return whether it was."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._lines or self._is_writing), timeout_s)
+
+    def _begin_anew(self) -> None:
+        # In a forked process: the lines are the parent's to write, and its thread is not here.
+        self._changed = threading.Condition()
+        self._lines: deque[bytes] = deque()
+        self._lost = 0
+        self._is_writing = False
+        self._is_running = False
+
+    def _start(self) -> None:
+        self._is_running = True
+        threading.Thread(target=self._run, name="log lines", daemon=True).start()
+        # Not atexit: a worker process that multiprocessing has made ends without it.
+        Finalize(None, self._end, exitpriority=0)
+
+    def _end(self) -> None:
+        if not self.drain(DRAIN_S):
+            _LOG.error("log_lines_lost: %d", len(self._lines) + self._lost)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._is_writing = False
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: self._lines)
+                line = self._lines.popleft()
+                self._is_writing = True
+            is_written = self._write_whole(line)
+            with self._changed:
+                self._lost += not is_written
+                # With half of the room free, so that this line finds a place itself.
+                is_flowing = is_written and len(self._lines) <= self._max_lines // 2
+                lost, self._lost = (self._lost, 0) if is_flowing else (0, self._lost)
+            if lost:
+                self._notify(OperationalEvent("log_lines_lost", {"lines": lost}, is_alarm=True))
+
+    def _write_whole(self, line: bytes) -> bool:
+        """Write *line*, however long that takes; return False if it cannot be written."""
+        left = memoryview(line)
+        while left:
+            try:
+                left = left[os.write(self._descriptor, left) :]
+            except BlockingIOError:
+                select.select([], [self._descriptor], [])
+            except OSError:
+                return False
+        return True
+
+
+def _begin_anew(queue: LineQueue | None) -> None:
+    if queue is not None:
+        queue._begin_anew()  # noqa: SLF001 (the queue's own hook, outside of it to hold no reference)
