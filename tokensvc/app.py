@@ -68,7 +68,7 @@ def app_around(services: Services, settings: Settings) -> Flask:
     _allow_origins(app, settings.http.allowed_origins)
     per_user = settings.limits.per_user
     app.register_blueprint(tokens_blueprint(services.tokens, services.limiter, per_user=per_user))
-    app.register_blueprint(operations_blueprint())
+    app.register_blueprint(operations_blueprint(services.metrics))
     app.register_blueprint(documentation_blueprint())
     return app
 

@@ -17,6 +17,7 @@ from tokensvc.adapters.http_client import HTTPClient, Timeouts
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
 from tokensvc.adapters.line_queue import LineQueue
+from tokensvc.adapters.metrics import MEDIA_TYPE, Metrics
 from tokensvc.adapters.redis_limits import shared_options
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
@@ -29,6 +30,7 @@ from tokensvc.rotation import SecretsInForce
 from tokensvc.settings import SessionSettings, Settings
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller
+from tokensvc.web.operations import Exposition
 from tokensvc.web.record import Recording, note_vendor_call
 from tokensvc.web.tokens import ChatApp, TokenRoom
 
@@ -43,6 +45,7 @@ class Services:
     tokens: TokenRoom
     limiter: Limiter
     recording: Recording
+    metrics: Exposition | None
     watcher: SecretWatcher
     background: Sequence[Periodic] = ()
     """What goes on beside the requests; a door starts it."""
@@ -54,7 +57,8 @@ def assemble(
     """Return the services that *settings* ask for, writing their log to stdout."""
     notify = Announcer()
     audit_log = AuditLog(log_stream or _stdout(notify), secrets=settings.secret_values())
-    notify.readers = (audit_log.note,)
+    metrics = Metrics() if settings.http.metrics else None
+    notify.readers = (audit_log.note, metrics.note) if metrics else (audit_log.note,)
     secrets = SecretsInForce(settings, mask=audit_log.mask)
     watcher = SecretWatcher(secrets.files(), notify=notify)
     return Services(
@@ -68,11 +72,12 @@ def assemble(
         ),
         limiter=_limiter(settings, secrets, notify),
         recording=Recording(
-            observers=(audit_log,),
+            observers=(audit_log, metrics) if metrics else (audit_log,),
             trusted_proxies=settings.http.trusted_proxies,
             server_timing=settings.http.server_timing,
             now=now,
         ),
+        metrics=Exposition(metrics.render, MEDIA_TYPE) if metrics else None,
         watcher=watcher,
         background=_background(watcher, notify),
     )

@@ -166,6 +166,7 @@ class HttpSettings(Section):
     allowed_origins: list[Annotated[str, AfterValidator(checks.origin)]] = []
     trusted_proxies: list[IPvAnyNetwork] = []
     server_timing: bool = False
+    metrics: bool = False
 
 
 class AuditSettings(Section):

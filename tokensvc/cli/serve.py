@@ -4,7 +4,10 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 from typing import Any, Final
 
@@ -24,6 +27,7 @@ from tokensvc.settings_loading import ConfigurationError, load_settings
 HEADER_READ_TIMEOUT_MS: Final = 10_000
 MAX_CONNECTIONS: Final = 10_000
 """Open connections per process: idle ones cost little, and must not shut out the others."""
+METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _ENDINGS: Final = {signal.SIGINT, signal.SIGTERM}
 DRAIN_S: Final = 15
 """How long a worker may finish its requests after SIGTERM: longer than any deadline in it."""
@@ -73,7 +77,8 @@ def serve(**options: int | str | None) -> None:
     settings = settings_or_exit()
     for warning in warnings_about(settings):
         click.echo(f"warning: {warning}", err=True)
-    run_server(settings.server)
+    with _shared_metrics() if settings.http.metrics else nullcontext():
+        run_server(settings.server)
 
 
 def run_server(server: ServerSettings) -> None:
@@ -100,6 +105,25 @@ def run_server(server: ServerSettings) -> None:
     )
     granian.on_startup(lambda: _reload_on_hangup(granian.signal_handler_reload))
     granian.serve()
+
+
+@contextmanager
+def _shared_metrics() -> Iterator[None]:
+    """Give the workers a folder of their own to count in together, for as long as they run."""
+    chosen = os.environ.get(METRICS_FOLDER)
+    if chosen is not None:
+        if not Path(chosen).is_dir():
+            raise click.ClickException(f"{METRICS_FOLDER} is no folder: {chosen}")
+        yield
+        return
+    try:
+        folder = TemporaryDirectory(prefix="tokensvc-metrics-", ignore_cleanup_errors=True)
+    except OSError:
+        message = f"no place for the metrics' files: set TMPDIR or {METRICS_FOLDER} to a folder"
+        raise click.ClickException(message) from None
+    with folder as name:
+        os.environ[METRICS_FOLDER] = name
+        yield
 
 
 def _reload_on_hangup(reload_workers: Callable[[], None]) -> None:

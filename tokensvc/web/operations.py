@@ -1,5 +1,8 @@
 """What the machinery around the service asks: is it alive, ready, and which version."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
@@ -22,11 +25,23 @@ VERSION = Operation(
         "additionalProperties": False,
     }
 )
+METRICS = Operation(answer={"type": "string"}, media_type="text/plain")
 FRESH = {"Cache-Control": "no-store"}
 
 
-def operations_blueprint() -> Blueprint:
-    """Return the probes. They need no session and are never limited."""
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """What `/metrics` answers: a text, and of which type it is."""
+
+    render: Callable[[], bytes]
+    media_type: str
+
+
+def operations_blueprint(metrics: Exposition | None = None) -> Blueprint:
+    """Return the probes, and the metrics if there are any.
+
+    They need no session and are never limited.
+    """
     operations = Blueprint("operations", __name__)
 
     @operations.get("/livez")
@@ -51,4 +66,14 @@ def operations_blueprint() -> Blueprint:
         """Say which release is running."""
         return {"name": "tokensvc", "version": __version__}, 200, FRESH
 
+    if metrics:
+        _add_metrics(operations, metrics)
     return operations
+
+
+def _add_metrics(operations: Blueprint, exposition: Exposition) -> None:
+    @operations.get("/metrics")
+    @documented(METRICS)
+    def metrics() -> ResponseReturnValue:
+        """Say how much has happened, for Prometheus."""
+        return exposition.render(), 200, {"Content-Type": exposition.media_type, **FRESH}
