@@ -1,5 +1,6 @@
 """Commands: what an operator types, and what comes back."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from tests.builders import API_KEY, SECRET, an_environment
+from tests.builders import API_KEY, OTHER_SECRET, SECRET, a_sessions_table, an_environment
 from tests.processes import command
 from tokensvc import __version__
 
@@ -53,12 +54,16 @@ def test_show_masks_secrets() -> None:
     done = run(
         "config",
         "show",
-        environ=an_environment(TOKENSVC_LIMITS__STORAGE_URL="redis://u:canary@127.0.0.1:9/0"),
+        environ=an_environment(
+            TOKENSVC_LIMITS__STORAGE_URL="redis://u:canary@127.0.0.1:9/0",
+            TOKENSVC_SESSIONS=json.dumps([a_sessions_table(secret_previous=OTHER_SECRET)]),
+        ),
     )
 
     assert done.returncode == 0
     assert 'storage_url = "redis://u:********@127.0.0.1:9/0"' in done.stdout
-    assert not any(secret in done.stdout for secret in (API_KEY, SECRET, "canary"))
+    assert 'secret_previous = "********"' in done.stdout
+    assert not any(secret in done.stdout for secret in (API_KEY, SECRET, OTHER_SECRET, "canary"))
 
 
 def test_show_tells_the_default_address() -> None:
