@@ -177,6 +177,7 @@ def test_holders_do_not_print_their_secrets() -> None:
         str(settings),
         repr(in_force),
         repr(in_force.session_keys),
+        repr(key_from_secret(CANARY.encode(), ["HS256"])),
         repr(CurrentKeys(key_from_secret(CANARY.encode(), ["HS256"]))),
         repr(CurrentCredentials(in_force.storage_url)),
         *(repr(file) for file in in_force.files()),
