@@ -15,12 +15,13 @@ class Rig:
     def __init__(self) -> None:
         self.time = 1000.0
         self.answers = False
+        self.error: Exception = REFUSED
         self.notices = Notices()
         self.health = RedisHealth(self.ask, notify=self.notices, now=lambda: self.time)
 
     def ask(self) -> None:
         if not self.answers:
-            raise REFUSED
+            raise self.error
 
     def lose(self) -> None:
         self.health.fail(REFUSED, self.health.epoch)
@@ -63,6 +64,17 @@ def test_return_is_told_with_what_was_missed(rig: Rig) -> None:
     assert rig.notices.names() == ["limit_storage_lost", "limit_storage_back"]
     assert rig.notices.events[1].facts == {"seconds": 0.25, "logins": 3}
     assert rig.health.ask_again() == IDLE_S
+
+
+def test_misused_probe_is_no_loss(rig: Rig) -> None:
+    """If another program writes to the very key that Redis is asked with, Redis is back."""
+    rig.lose()
+    rig.error = faults.ResponseError("WRONGTYPE Operation")
+    rig.turn_s()
+
+    rig.turn_s()
+
+    assert rig.health.is_up
 
 
 def test_late_failure_is_no_new_loss(rig: Rig) -> None:

@@ -112,9 +112,11 @@ class RedisHealth:
             return wait_s
         try:
             self._ask()
-        except Exception:  # noqa: BLE001 (whatever it was, Redis is not back)
-            self._delay_s = min(self._delay_s * 2, LONGEST_DELAY_S)
-            return self._delay_s
+        except Exception as error:  # noqa: BLE001 (whatever it was, Redis is not back)
+            # But where our own key is misused, all others may be well.
+            if reason_of(error) != WRONG_TYPE:
+                self._delay_s = min(self._delay_s * 2, LONGEST_DELAY_S)
+                return self._delay_s
         self._return()
         return IDLE_S
 
