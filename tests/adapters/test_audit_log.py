@@ -2,6 +2,8 @@
 
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.domain.audit import OperationalEvent
@@ -36,3 +38,24 @@ def test_stream_that_is_closed_breaks_nothing() -> None:
     stream.close()
 
     AuditLog(stream).note(EVENT)
+
+
+def test_lines_of_many_threads_stay_whole(tmp_path: Path) -> None:
+    """However many write at once, each line is one line."""
+    with (tmp_path / "log").open("w") as stream, ThreadPoolExecutor(16) as pool:
+        log = AuditLog(stream)
+        list(pool.map(lambda _: log.note(EVENT), range(2000)))
+
+    lines = (tmp_path / "log").read_text().splitlines()
+    assert [json.loads(line)["event"] for line in lines] == ["breaker_opened"] * 2000
+
+
+def test_new_secrets_are_masked_beside_the_old() -> None:
+    """What is told later is masked from then on."""
+    stream = io.StringIO()
+    log = AuditLog(stream, secrets=["canary-1"])
+
+    log.mask(["canary-2"])
+    log.note(OperationalEvent("odd", {"fact": "canary-1 and canary-2"}))
+
+    assert json.loads(stream.getvalue())["fact"] == "[masked] and [masked]"

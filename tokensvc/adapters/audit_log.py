@@ -4,7 +4,6 @@ import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
-from threading import Lock
 from typing import Final, Protocol
 
 import structlog
@@ -73,16 +72,18 @@ class AuditLog:
 
 
 class _LineLogger:
-    """Writes each line in one piece: two processes may share the pipe behind it."""
+    """Writes each line in one piece: two processes may share the pipe behind it.
+
+    Without a lock: a process that is forked while another thread holds one would
+    never write a line.
+    """
 
     def __init__(self, stream: LineStream) -> None:
         self._stream = stream
-        self._one_at_a_time = Lock()
 
     def msg(self, line: str) -> None:
-        with self._one_at_a_time:
-            self._stream.write(line + "\n")
-            self._stream.flush()
+        self._stream.write(line + "\n")
+        self._stream.flush()
 
 
 def _time_first(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
