@@ -86,6 +86,25 @@ def test_hangup_reads_everything_again(tmp_path: Path) -> None:
         assert process.end() == 0
 
 
+def test_hangup_of_all_processes_is_one(tmp_path: Path) -> None:
+    """A signal to the whole group is the parent's: what is wrong is told once, not by each."""
+    config = a_config(tmp_path, "[http]\nserver_timing = false\n")
+    with (
+        raw_server(an_answer(TOKEN)) as vendor,
+        serving(
+            tmp_path, vendor_url=vendor.url, TOKENSVC_CONFIG=str(config), **GENEROUS
+        ) as process,
+    ):
+        a_config(tmp_path, '[limits]\nfailed_per_address = "often"\n')
+
+        os.killpg(process.popen.pid, signal.SIGHUP)
+
+        assert soon(lambda: "not reloaded" in process.stderr.read_text())
+        assert login(process).status_code == 201
+        process.end()
+    assert process.stderr.read_text().count("not reloaded") == 1
+
+
 def test_hangup_with_bad_settings_changes_nothing(tmp_path: Path) -> None:
     """Settings that would not start are named, and those in force stay."""
     config = a_config(tmp_path, "[http]\nserver_timing = false\n")

@@ -170,6 +170,8 @@ def worker_application() -> Flask:
     fork, SIGTERM until the worker's own handlers are there, and SIGINT for good.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _ENDINGS)
+    # A terminal that is closed tells all processes; reloading is the parent's to do.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     set_handlers = granian_signals.set_sync_signals
 
     def set_handlers_and_listen() -> object:
