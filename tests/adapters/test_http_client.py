@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -322,3 +323,54 @@ def _send_and_exit(client: HTTPClient) -> None:
 def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
     """Seconds, dates and reset times are understood; nonsense is no time at all."""
     assert retry_after_s(headers, now=1000.0) == expected
+
+
+def sending_failure(url: str, **parts: Any) -> HTTPFailureError:
+    with pytest.raises(HTTPFailureError) as raised:
+        a_client(url, timeouts=QUICK).send("POST", "/users", b"{}", KEY, **parts)
+    return raised.value
+
+
+def test_sent_requests_are_told_from_unsent_ones() -> None:
+    """Whether something may have been done is known from whether the request left us."""
+    with raw_server(_hang) as server:
+        lost = sending_failure(server.url)
+    refused = sending_failure("http://127.0.0.1:9")
+    nameless = sending_failure("http://nowhere.invalid")
+
+    assert (lost.reason, lost.is_sent) == ("timeout", True)
+    assert (refused.reason, refused.is_sent) == ("connection_failed", False)
+    assert (nameless.reason, nameless.is_sent) == ("name_not_resolved", False)
+
+
+def test_answers_that_are_refused_were_asked_for() -> None:
+    """An answer that is too large was the answer to something."""
+    with raw_server(b"HTTP/1.1 103 Early Hints\r\n\r\n") as server:
+        assert sending_failure(server.url).is_sent
+
+
+def test_less_time_than_usual() -> None:
+    """A caller with little time left gets its failure within it."""
+    started = time.monotonic()
+    with raw_server(_hang) as server:
+        failure = sending_failure(server.url, within_s=0.1)
+
+    assert failure.reason == "timeout"
+    assert time.monotonic() - started < QUICK.read_s
+
+
+def test_no_time_at_all() -> None:
+    """With nothing left nothing is sent."""
+    with raw_server(OK) as server:
+        failure = sending_failure(server.url, within_s=0.0)
+
+    assert (failure.reason, failure.is_sent, server.requests) == ("connect_timeout", False, [])
+
+
+def test_rate_headers_come_with_the_answer() -> None:
+    """What the other side says of its limits is there to be read."""
+    answer = an_answer(b"{}", "X-Rate-Limit: 500", "X-RateLimit-Remaining: 7")
+    with raw_server(answer) as server:
+        rate = a_client(server.url).send("POST", "/users", b"{}", KEY).rate
+
+    assert (rate.limit, rate.remaining) == (500, 7)

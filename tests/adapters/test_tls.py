@@ -54,7 +54,8 @@ def test_wrong_host(emulator: EmulatorServer, certificate: Certificate) -> None:
     """A certificate for another name proves nothing: 127.0.0.1 is not in it."""
     client = HTTPClient(f"{emulator.url}/v3", pool_size=2, ca_file=certificate.cert)
 
-    with pytest.raises(HTTPFailureError):
+    with pytest.raises(HTTPFailureError) as raised:
         client.send(*CREATE)
 
+    assert (raised.value.reason, raised.value.is_sent) == ("tls_failed", False)
     assert emulator.requests == []

@@ -3,7 +3,7 @@
 A read time-out begins anew with each byte that drips in, in the head of an answer
 as well as in its body. Here every single read of a response asks how much time is
 left, below everything that parses: status line, interim answers, headers, chunk
-sizes, body and trailers.
+sizes, body and trailers. Names, connections and handshakes ask too.
 """
 
 import io
@@ -12,25 +12,44 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from http.client import HTTPResponse
 from typing import Any
 
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-_deadline: ContextVar[float] = ContextVar("deadline")
-"""When the exchange of this thread must be over, on the monotonic clock."""
+from tokensvc.adapters.connecting import open_socket
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One request and its answer: when it must be over, and whether the request has left us."""
+
+    ends_at: float
+    """On the monotonic clock."""
+    is_sent: bool = False
+    """After that nobody knows, without an answer, what has come of it."""
+
+    def left_s(self) -> float:
+        """Return the seconds that are left."""
+        return self.ends_at - time.monotonic()
+
+
+_exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
 @contextmanager
-def deadline_in(seconds: float) -> Iterator[None]:
+def exchange_within(seconds: float) -> Iterator[Exchange]:
     """Give the exchange in the block *seconds* in all; a read past them raises TimeoutError."""
-    token = _deadline.set(time.monotonic() + seconds)
+    exchange = Exchange(time.monotonic() + seconds)
+    token = _exchange.set(exchange)
     try:
-        yield
+        yield exchange
     finally:
-        _deadline.reset(token)
+        _exchange.reset(token)
 
 
 class DeadlineAdapter(HTTPAdapter):
@@ -49,16 +68,16 @@ class _DeadlineReader(io.RawIOBase):
         self._raw = raw
         self._connection = connection
         self._read_s = connection.gettimeout()
-        self._deadline = _deadline.get(float("inf"))
+        self._exchange = _exchange.get(None)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (any buffer)
-        left_s = self._deadline - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError
-        if left_s != float("inf"):
+        if self._exchange is not None:
+            left_s = self._exchange.left_s()
+            if left_s <= 0:
+                raise TimeoutError
             self._connection.settimeout(min(left_s, self._read_s or left_s))
         return self._raw.readinto(buffer)
 
@@ -76,8 +95,40 @@ class _Response(HTTPResponse):
 class _Connection(HTTPConnection):
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        """Connect within the connection's time-out and what is left of the exchange.
 
-class _TLSConnection(HTTPSConnection):
+        Raises what urllib3 raises in its place, from which requests makes its own.
+        """
+        exchange = _exchange.get(None)
+        timeout_s = float(self.timeout or 0)
+        if exchange is not None:
+            timeout_s = min(timeout_s, exchange.left_s())
+        try:
+            return open_socket(
+                self._dns_host,
+                self.port or self.default_port,
+                timeout_s=timeout_s,
+                options=self.socket_options or (),
+            )
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from None
+        except TimeoutError:
+            raise ConnectTimeoutError(self, "connect") from None
+        except OSError:
+            raise NewConnectionError(self, "connect") from None
+
+    def send(self, data: Any) -> None:  # noqa: ANN401 (http.client's)
+        """Send *data*, connecting first where that is still to be done."""
+        if self.sock is None:
+            self.connect()
+        exchange = _exchange.get(None)
+        if exchange is not None:
+            exchange.is_sent = True
+        super().send(data)
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
     response_class = _Response
 
 

@@ -1,6 +1,7 @@
 """One outside HTTP API over requests: pooled, bounded, and never clever."""
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -13,10 +14,12 @@ from typing import Final
 
 import requests
 from urllib3.exceptions import HTTPError as TransportError
+from urllib3.exceptions import MaxRetryError, NameResolutionError
 from urllib3.exceptions import TimeoutError as TransportTimeoutError
 
 from tokensvc import __version__
-from tokensvc.adapters.deadline import DeadlineAdapter, deadline_in
+from tokensvc.adapters.deadline import DeadlineAdapter, exchange_within
+from tokensvc.adapters.rate_headers import UNTOLD, RateHeaders, rate_headers
 
 # Its warnings quote URLs, headers and whatever the other side has sent.
 logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
@@ -25,15 +28,19 @@ MAX_ANSWER_BYTES: Final = 256 * 1024
 MAX_RETRY_AFTER_S: Final = 3600.0
 _CHUNK_BYTES: Final = 64 * 1024
 _RESET_HEADERS: Final = ("X-Rate-Limit-Reset", "X-RateLimit-Reset")
-"""The vendor's pages name both; which one is live is unverified."""
+"""The vendor's pages name both spellings; which one is live is unverified."""
 
 
 class HTTPFailureError(Exception):
-    """There is no whole answer; *reason* is a fixed word."""
+    """There is no whole answer; *reason* is a fixed word.
 
-    def __init__(self, reason: str) -> None:
+    *is_sent* says whether the request has left us: then it may have been done.
+    """
+
+    def __init__(self, reason: str, *, is_sent: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_sent = is_sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,7 @@ class HTTPAnswer:
     is_json: bool
     retry_after_s: float | None = None
     """When the sender says to come back, if it says so: more than 0, at most an hour."""
+    rate: RateHeaders = UNTOLD
 
     @property
     def is_success(self) -> bool:
@@ -54,7 +62,7 @@ class HTTPAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long an exchange may take: to connect, between two reads, and in all."""
+    """How long an exchange may take: to connect (name and handshake too), to read, and in all."""
 
     connect_s: float = 1.0
     read_s: float = 2.0
@@ -85,31 +93,45 @@ class HTTPClient:
         self._now = now
         self._session: tuple[int, requests.Session] | None = None
 
-    def send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> HTTPAnswer:
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        within_s: float = math.inf,
+    ) -> HTTPAnswer:
         """Return the answer to one request, or raise `HTTPFailureError`.
 
         *path* is appended to the base URL as it is: what a stranger chose must
-        not get into it before it is proven to be harmless.
+        not get into it before it is proven to be harmless. *within_s* shortens the
+        client's own time-outs.
         """
-        try:
-            with (
-                deadline_in(self._timeouts.total_s),
-                self._session_of_process().request(
+        timeouts = self._timeouts
+        with exchange_within(min(timeouts.total_s, within_s)) as exchange:
+            try:
+                with self._session_of_process().request(
                     method,
                     self._base_url + path,
                     data=body,
                     headers=headers,
-                    timeout=(self._timeouts.connect_s, self._timeouts.read_s),
+                    timeout=(timeouts.connect_s, timeouts.read_s),
                     allow_redirects=False,
                     stream=True,
-                ) as response,
-            ):
-                return self._whole(response)
-        except (requests.Timeout, TransportTimeoutError, TimeoutError):
-            raise HTTPFailureError("timeout") from None
-        except (requests.RequestException, TransportError, HTTPException, OSError, ValueError):
-            # Their texts quote URLs and addresses.
-            raise HTTPFailureError("connection_failed") from None
+                ) as response:
+                    return self._whole(response)
+            except (
+                requests.RequestException,
+                TransportError,
+                HTTPException,
+                OSError,
+                ValueError,
+            ) as error:
+                # Their texts quote URLs and addresses.
+                raise HTTPFailureError(_word_for(error), is_sent=exchange.is_sent) from None
+            except HTTPFailureError as failure:
+                failure.is_sent = exchange.is_sent
+                raise
 
     def _session_of_process(self) -> requests.Session:
         """Return this process's Session: sockets must not be shared across a fork."""
@@ -153,7 +175,21 @@ class HTTPClient:
             body=bytes(body),
             is_json=media_type.strip().lower() == "application/json",
             retry_after_s=retry_after_s(response.headers, self._now()),
+            rate=rate_headers(response.headers),
         )
+
+
+def _word_for(error: Exception) -> str:
+    if isinstance(error, requests.ConnectTimeout):
+        return "connect_timeout"
+    if isinstance(error, requests.Timeout | TransportTimeoutError | TimeoutError):
+        return "timeout"
+    if isinstance(error, requests.exceptions.SSLError):
+        return "tls_failed"
+    cause = error.args[0] if error.args else None
+    if isinstance(cause, MaxRetryError) and isinstance(cause.reason, NameResolutionError):
+        return "name_not_resolved"
+    return "connection_failed"
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:

@@ -1,0 +1,33 @@
+"""Rate headers: what an answer says of its sender's own count of our requests."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+_LIMIT: Final = ("X-Rate-Limit", "X-RateLimit-Limit")
+_REMAINING: Final = ("X-Rate-Limit-Remaining", "X-RateLimit-Remaining")
+"""The vendor's pages name both spellings; which one is live is unverified."""
+_MOST_DIGITS: Final = 9
+
+
+@dataclass(frozen=True, slots=True)
+class RateHeaders:
+    """How many requests its sender takes in a window, and how many more in this one."""
+
+    limit: int | None = None
+    remaining: int | None = None
+
+
+UNTOLD: Final = RateHeaders()
+"""What most answers of most senders say."""
+
+
+def rate_headers(headers: Mapping[str, str]) -> RateHeaders:
+    """Return what *headers* say; what is no number says nothing, and the smaller of two counts."""
+    return RateHeaders(limit=_count(headers, _LIMIT), remaining=_count(headers, _REMAINING))
+
+
+def _count(headers: Mapping[str, str], names: Sequence[str]) -> int | None:
+    texts = [headers.get(name, "") for name in names]
+    numbers = [text for text in texts if text.isascii() and text.isdigit()]
+    return min((int(text) for text in numbers if len(text) <= _MOST_DIGITS), default=None)
