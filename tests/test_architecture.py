@@ -195,6 +195,10 @@ def _outside_asides(rooms: list[str]) -> list[str]:
         "adapters/secrets.py",  # whatever is in force, which its users ask for by turns
         "rotation.py",
         "adapters/limit_storage.py",  # the shelf of the limiter, which guard.py asks
+        # The shelves of upstream.py, one limit in each, and of the client beneath it.
+        *("adapters/breaker.py", "adapters/bulkhead.py", "adapters/retry_budget.py"),
+        *("adapters/request_budget.py", "adapters/failed_try.py", "adapters/errand.py"),
+        *("adapters/rest_keys.py", "adapters/rate_headers.py", "adapters/connecting.py"),
     }
     return [room for room in rooms if room not in asides]
 

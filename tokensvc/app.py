@@ -34,15 +34,17 @@ def create_app(
     settings: Settings | None = None,
     *,
     now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
     log_stream: TextIO | None = None,
 ) -> Flask:
     """Return the WSGI application; without *settings* it reads them from the environment.
 
-    *now* is the clock in UNIX seconds, *log_stream* (else stdout) takes the audit
-    lines. Raises `ConfigurationError` if the settings cannot be used.
+    *now* is the clock in UNIX seconds, *monotonic* the one that never goes back,
+    *log_stream* (else stdout) takes the audit lines. Raises `ConfigurationError` if
+    the settings cannot be used.
     """
     settings = settings or load_settings(os.environ)
-    services = assemble(settings, now=now, log_stream=log_stream)
+    services = assemble(settings, now=now, monotonic=monotonic, log_stream=log_stream)
     app = app_around(services, settings)
     # Keeps alive what a forked process has to begin anew.
     app.extensions["tokensvc"] = services

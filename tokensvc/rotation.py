@@ -36,7 +36,7 @@ class SecretsInForce:
 
     def api_keys(self) -> Sequence[str]:
         """Return the REST API keys to try, the current one first."""
-        return (self._settings.cometchat.api_key.get_secret_value(),)
+        return self._settings.cometchat.api_keys()
 
     def storage_url(self) -> str:
         """Return where limits are counted, with the password in force."""

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TextIO
 
 from flask_limiter import Limiter
@@ -12,8 +13,7 @@ from limits.strategies import MovingWindowRateLimiter
 
 from tokensvc.adapters.audit_log import AuditLog, LineStream
 from tokensvc.adapters.background import Periodic
-from tokensvc.adapters.cometchat import CometChatClient
-from tokensvc.adapters.http_client import HTTPClient, Timeouts
+from tokensvc.adapters.errand import errand_within
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
 from tokensvc.adapters.line_queue import LineQueue
@@ -21,17 +21,17 @@ from tokensvc.adapters.metrics import MEDIA_TYPE, Metrics
 from tokensvc.adapters.redis_limits import shared_options
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
-from tokensvc.adapters.upstream import Bulkhead
 from tokensvc.domain.audit import Announcer, Fingerprinter, Notify
 from tokensvc.domain.issuing import Provisioning, TokenIssuer
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
 from tokensvc.rotation import SecretsInForce
+from tokensvc.services_directory import Clocks, chat_directory
 from tokensvc.settings import SessionSettings, Settings
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller
 from tokensvc.web.operations import Exposition
-from tokensvc.web.record import Recording, note_vendor_call
+from tokensvc.web.record import Recording
 from tokensvc.web.tokens import ChatApp, TokenRoom
 
 LIMIT_KEY_PREFIX: Final = "tokensvc:moving-window"
@@ -52,9 +52,14 @@ class Services:
 
 
 def assemble(
-    settings: Settings, *, now: Callable[[], float] = time.time, log_stream: TextIO | None = None
+    settings: Settings,
+    *,
+    now: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+    log_stream: TextIO | None = None,
 ) -> Services:
     """Return the services that *settings* ask for, writing their log to stdout."""
+    clocks = Clocks(now, monotonic)
     notify = Announcer()
     audit_log = AuditLog(log_stream or _stdout(notify), secrets=settings.secret_values())
     metrics = Metrics() if settings.http.metrics else None
@@ -65,7 +70,12 @@ def assemble(
         tokens=TokenRoom(
             verifier=_verifier(settings, secrets.session_keys, now),
             failed_attempts=_failed_attempts(settings),
-            issuer=TokenIssuer(_directory(settings, secrets, now), _provisioning(settings)),
+            issuer=TokenIssuer(
+                chat_directory(settings, secrets, clocks, notify), _provisioning(settings)
+            ),
+            one_deadline=partial(
+                errand_within, settings.cometchat.total_timeout_s, clocks.monotonic
+            ),
             fingerprinter=Fingerprinter(secrets.log_key),
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
             now=now,
@@ -131,30 +141,6 @@ def _issuer(table: SessionSettings, keys: KeySet, strategy: str) -> Issuer:
 
 def _path(claim: str | None) -> ClaimPath | None:
     return parse_claim_path(claim) if claim else None
-
-
-def _directory(
-    settings: Settings, secrets: SecretsInForce, now: Callable[[], float]
-) -> CometChatClient:
-    cometchat = settings.cometchat
-    timeouts = Timeouts(
-        connect_s=cometchat.connect_timeout_s,
-        read_s=cometchat.read_timeout_s,
-        total_s=cometchat.total_timeout_s,
-    )
-    return CometChatClient(
-        http=HTTPClient(
-            cometchat.rest_url,
-            pool_size=cometchat.max_in_flight,
-            timeouts=timeouts,
-            ca_file=cometchat.ca_file,
-            now=now,
-        ),
-        bulkhead=Bulkhead(cometchat.max_in_flight),
-        api_keys=secrets.api_keys,
-        app_id=cometchat.app_id,
-        observe_call=note_vendor_call,
-    )
 
 
 def _provisioning(settings: Settings) -> Provisioning:

@@ -30,6 +30,7 @@ from tokensvc.domain.uids import clashing_prefixes
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 ClaimName = Annotated[str, Field(min_length=1, max_length=200)]
 Seconds = Annotated[float, Field(gt=0, le=60)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
@@ -45,17 +46,41 @@ class CometChatSettings(Section):
     region: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,20}$")]
     api_key: Annotated[SecretStr, AfterValidator(checks.header_safe)]
     api_key_file: Path | None = None
+    api_key_previous: Annotated[SecretStr, AfterValidator(checks.header_safe)] | None = None
+    api_key_previous_file: Path | None = None
     base_url: Annotated[str, AfterValidator(checks.base_url)] | None = None
     ca_file: Annotated[Path, AfterValidator(checks.certificates)] | None = None
     connect_timeout_s: Seconds = 1.0
     read_timeout_s: Seconds = 2.0
+    try_timeout_s: Seconds = 2.0
     total_timeout_s: Seconds = 5.0
     max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 112
+    max_waiting: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    max_wait_s: Annotated[float, Field(ge=0, le=5)] = 0.1
+    plan_limit_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] = 500
+    login_reserve: Ratio = 0.2
 
     @property
     def rest_url(self) -> str:
         """Where the REST API is: the app's own host, unless another is set."""
         return self.base_url or f"https://{self.app_id}.api-{self.region}.cometchat.io/v3"
+
+    def api_keys(self) -> list[str]:
+        """Return the REST keys, the current one first."""
+        keys = (self.api_key, self.api_key_previous)
+        return [key.get_secret_value() for key in keys if key is not None]
+
+
+class UpstreamSettings(Section):
+    """When CometChat is tried again, and when it is left alone."""
+
+    retry_ratio: Ratio = 0.1
+    breaker_failure_ratio: Annotated[float, Field(ge=0.05, le=1)] = 0.5
+    breaker_min_calls: Annotated[int, Field(ge=1, le=10_000)] = 20
+    breaker_window_s: Annotated[float, Field(ge=1, le=600)] = 10.0
+    breaker_timeouts: Annotated[int, Field(ge=1, le=10_000)] = 5
+    breaker_open_s: Seconds = 2.0
+    breaker_max_open_s: Seconds = 5.0
 
 
 class SessionSettings(Section):
@@ -200,6 +225,7 @@ class Settings(BaseSettings):
 
     development: bool = False
     cometchat: CometChatSettings
+    upstream: UpstreamSettings = UpstreamSettings()
     sessions: Annotated[list[SessionSettings], Field(min_length=1)]
     uids: UidSettings = UidSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
@@ -222,7 +248,7 @@ class Settings(BaseSettings):
 
     def secret_values(self) -> Iterator[str]:
         """Yield every secret that was loaded, for whoever must mask them."""
-        yield self.cometchat.api_key.get_secret_value()
+        yield from self.cometchat.api_keys()
         for table in self.sessions:
             secrets = (table.secret, table.secret_previous)
             yield from (secret.get_secret_value() for secret in secrets if secret)

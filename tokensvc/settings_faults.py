@@ -74,6 +74,7 @@ def secret_tables(
     """Yield each table that may hold a secret, where it stands, and the secret's name."""
     for section, secret in (
         ("cometchat", "api_key"),
+        ("cometchat", "api_key_previous"),
         ("limits", "storage_url"),
         ("audit", "log_key"),
     ):
@@ -118,11 +119,12 @@ def _weak_secrets(raw: Mapping[str, Any], *, development: bool) -> Iterator[str]
         if not isinstance(text, str) or name == "storage_url":
             continue
         # The emulator's published key opens nothing but the emulator.
-        emulated = name == "api_key" and _is_on_loopback(table.get("base_url"))
+        is_rest_key = name.startswith("api_key")
+        emulated = is_rest_key and _is_on_loopback(table.get("base_url"))
         if text.startswith(DEVELOPMENT_MARK):
             weakness = None if development or emulated else _PUBLISHED
         else:
-            weakness = _weakness(text, phrase_is_weak=name != "api_key")
+            weakness = _weakness(text, phrase_is_weak=not is_rest_key)
         if weakness:
             yield f"{setting_name([*place, name])}: {weakness}"
 
@@ -153,10 +155,11 @@ def _server_faults(raw: Mapping[str, Any], *, development: bool) -> Iterator[str
     try:
         threads = int((server or {}).get("threads", 128))
         in_flight = int((cometchat or {}).get("max_in_flight", 112))
+        waiting = int((cometchat or {}).get("max_waiting") or 0)
     except (TypeError, ValueError, OverflowError):
         return
-    if in_flight >= threads:
+    if in_flight + waiting >= threads:
         yield (
             f"{setting_name(['cometchat', 'max_in_flight'])}: must be less than server.threads, "
-            "so that health probes find a thread"
+            "together with max_waiting, so that health probes find a thread"
         )

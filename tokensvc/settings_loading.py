@@ -24,7 +24,7 @@ from tokensvc.settings_faults import (
 )
 
 CONFIG_NAME: Final = "TOKENSVC_CONFIG"
-SECRETS: Final = ("api_key", "storage_url", "log_key")
+SECRETS: Final = ("api_key", "api_key_previous", "storage_url", "log_key")
 _OF_KUBERNETES: Final = re.compile(r"TOKENSVC_(SERVICE_HOST|SERVICE_PORT.*|PORT(_\d+_.*)?)")
 """What Kubernetes tells every pod about a Service that is called tokensvc."""
 

@@ -1,17 +1,19 @@
 """CometChat's answers: what each of them means, read from its code and not from its status."""
 
 import json
+import socket
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tests.builders import API_KEY, APP_ID, a_uid, a_user
-from tests.raw_server import an_answer, raw_server
+from tests import upstreams
+from tests.builders import API_KEY, a_uid, a_user
+from tests.fakes import Notices
+from tests.raw_server import RawServer, an_answer, raw_server
+from tests.upstreams import a_policy
 from tokensvc.adapters.cometchat import CometChatClient
-from tokensvc.adapters.http_client import HTTPClient
-from tokensvc.adapters.upstream import Bulkhead
-from tokensvc.domain.audit import VendorCall
+from tokensvc.domain.audit import RequestRecord, VendorCall
 from tokensvc.domain.errors import (
     DirectoryMisconfiguredError,
     DirectoryUnavailableError,
@@ -25,16 +27,8 @@ from tokensvc.domain.errors import (
 TOKEN = "alice_18000000000123456789abcdef0123456789abcd"
 
 
-def a_client(
-    url: str, *, places: int = 4, observe: Callable[[VendorCall], None] = lambda _: None
-) -> CometChatClient:
-    return CometChatClient(
-        http=HTTPClient(url + "/v3", pool_size=4),
-        bulkhead=Bulkhead(places),
-        api_keys=lambda: [API_KEY],
-        app_id=APP_ID,
-        observe_call=observe,
-    )
+def a_client(url: str, *, places: int = 4, **parts: Any) -> CometChatClient:
+    return upstreams.a_client(url + "/v3", policy=a_policy(places=places), **parts)
 
 
 def data(**members: Any) -> bytes:
@@ -216,7 +210,7 @@ def test_full_bulkhead_refuses_at_once() -> None:
     """With every place taken there is no call, and no wait."""
     with raw_server(data(uid="alice", authToken=TOKEN)) as server:
         client = a_client(server.url, places=1)
-        with client.bulkhead.place(), pytest.raises(OverloadedError):
+        with client.upstream.policy.bulkhead.place(), pytest.raises(OverloadedError):
             client.create_auth_token(a_uid())
         after = client.create_auth_token(a_uid())
 
@@ -248,6 +242,136 @@ def test_calls_are_observed() -> None:
         ("create_user", "ok"),
     ]
     assert all(call.duration_s > 0 for call in seen)
+
+
+OTHER_KEY = "9c2e4b7d1f6a8035c9e1b3d5f7092a4c6e8b0d2f"
+KEY_UNKNOWN = ("AUTH_ERR_APIKEY_NOT_FOUND", "401 Unauthorized")
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.close()
+
+
+def keys_in(server: RawServer) -> list[str]:
+    """Return which key each request had."""
+    return ["current" if API_KEY.encode() in request else "previous" for request in server.requests]
+
+
+def test_user_that_was_made_unseen_is_made() -> None:
+    """The answer to a creation is lost: that the uid is taken now means that it worked."""
+    exists = error("ERR_UID_ALREADY_EXISTS", "400 Bad Request")
+    with raw_server(reset, exists) as server:
+        assert a_client(server.url).create_user(a_user()) is None
+
+    assert len(server.requests) == 2
+
+
+def test_user_that_was_there_before_is_taken() -> None:
+    """And without a lost answer it means that somebody else was there."""
+    assert type(refusal(error("ERR_UID_ALREADY_EXISTS", "400 Bad"), "user")) is UserExistsError
+
+
+def test_lost_tokens_are_on_record() -> None:
+    """A token that may have been made, and that nobody was handed, is counted."""
+    seen: list[VendorCall] = []
+    with raw_server(reset, data(uid="alice", authToken=TOKEN)) as server:
+        a_client(server.url, observe=seen.append).create_auth_token(a_uid())
+    record = RequestRecord("id", 0.0, "POST", vendor_calls=seen)
+
+    assert [(call.outcome, call.answer_lost) for call in seen] == [
+        ("connection_failed", True),
+        ("ok", False),
+    ]
+    assert record.orphaned_tokens == 1
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        KEY_UNKNOWN,
+        ("AUTH_ERR_NO_ACCESS", "403 Forbidden"),
+        ("AUTH_ERR_EMPTY_APIKEY", "400 Bad Request"),
+        ("ERR_NEVER_SEEN", "401 Unauthorized"),
+        ("ERR_NEVER_SEEN", "403 Forbidden"),
+    ],
+)
+def test_other_key_is_tried_once_and_kept_to(code: str, status: str) -> None:
+    """Our key is refused: the other one is tried, and is the first from then on."""
+    notices = Notices()
+    with raw_server(error(code, status), data(uid="alice", authToken=TOKEN)) as server:
+        client = a_client(server.url, keys=lambda: [API_KEY, OTHER_KEY], notices=notices)
+        client.create_auth_token(a_uid())
+        client.create_auth_token(a_uid())
+
+    assert keys_in(server) == ["current", "previous", "previous"]
+    assert [(event.name, event.facts) for event in notices.events] == [
+        ("rest_key_switched", {"used": "previous"})
+    ]
+
+
+def test_word_about_the_user_is_a_word_for_the_key() -> None:
+    """A key that is told that there is no such user has been taken."""
+    notices = Notices()
+    missing = error("ERR_UID_NOT_FOUND", "404 Not Found")
+    with raw_server(error(*KEY_UNKNOWN), missing) as server:
+        client = a_client(server.url, keys=lambda: [API_KEY, OTHER_KEY], notices=notices)
+        for _ in range(2):
+            with pytest.raises(UserNotFoundError):
+                client.create_auth_token(a_uid())
+
+    assert keys_in(server) == ["current", "previous", "previous"]
+    assert notices.names() == ["rest_key_switched"]
+
+
+def test_both_keys_refused() -> None:
+    """With neither taken the login fails, nothing is repeated, and one alarm is enough."""
+    notices = Notices()
+    with raw_server(error(*KEY_UNKNOWN)) as server:
+        client = a_client(server.url, keys=lambda: [API_KEY, OTHER_KEY], notices=notices)
+        for _ in range(3):
+            with pytest.raises(DirectoryMisconfiguredError):
+                client.create_auth_token(a_uid())
+
+    assert keys_in(server) == ["current", "previous"] * 3
+    assert [(event.name, event.is_alarm) for event in notices.events] == [
+        ("rest_key_refused", True)
+    ]
+
+
+def test_only_key_refused() -> None:
+    """One key that is refused is one call and an alarm."""
+    notices = Notices()
+    with raw_server(error(*KEY_UNKNOWN)) as server, pytest.raises(DirectoryMisconfiguredError):
+        a_client(server.url, notices=notices).create_auth_token(a_uid())
+
+    assert (len(server.requests), notices.names()) == (1, ["rest_key_refused"])
+
+
+def test_other_misconfiguration_is_not_about_the_key() -> None:
+    """A role that is unknown to one key is unknown to the other."""
+    notices = Notices()
+    with raw_server(error("ERR_ROLE_NOT_FOUND", "404 Not Found")) as server:
+        client = a_client(server.url, keys=lambda: [API_KEY, OTHER_KEY], notices=notices)
+        with pytest.raises(DirectoryMisconfiguredError):
+            client.create_auth_token(a_uid())
+
+    assert (keys_in(server), notices.events) == (["current"], [])
+
+
+def test_exchanged_keys_begin_with_the_current_one() -> None:
+    """New keys, new luck: the preference was for one of the old ones."""
+    keys = [API_KEY, OTHER_KEY]
+    good = data(uid="alice", authToken=TOKEN)
+    with raw_server(error(*KEY_UNKNOWN), good) as server:
+        client = a_client(server.url, keys=lambda: keys)
+        client.create_auth_token(a_uid())
+        keys[:] = [OTHER_KEY, API_KEY]
+        client.create_auth_token(a_uid())
+        keys[:] = [API_KEY, "a-third-key-of-somebody"]
+        client.create_auth_token(a_uid())
+
+    assert keys_in(server) == ["current", "previous", "previous", "current"]
 
 
 def test_client_does_not_print_its_key() -> None:

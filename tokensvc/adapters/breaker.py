@@ -1,0 +1,187 @@
+"""The breaker: while CometChat keeps failing, nobody waits for it any more."""
+
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from tokensvc.adapters.errand import Clock
+from tokensvc.domain.audit import Notify, OperationalEvent
+from tokensvc.domain.errors import DirectoryUnavailableError
+
+PROBE_S: Final = 1.0
+"""What those are told to wait who come while the probe is under way."""
+SLOTS: Final = 20
+"""The window moves on in steps, each a twentieth of it."""
+
+
+class Outcome(Enum):
+    """How a try ended, as far as it says something about CometChat."""
+
+    ANSWERED = auto()
+    """Whatever the answer was: a refusal (4xx) is one too."""
+    FAILED = auto()
+    TIMED_OUT = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerRule:
+    """When to open, and for how long."""
+
+    failure_ratio: float = 0.5
+    min_calls: int = 20
+    window_s: float = 10.0
+    timeouts_in_a_row: int = 5
+    open_s: float = 2.0
+    max_open_s: float = 5.0
+    """With the time-out of the probe this is the longest that an outage can outlast its end."""
+
+
+@dataclass(slots=True)
+class Watch:
+    """One try under watch; `outcome` stays None where nothing was learned of CometChat."""
+
+    generation: int
+    is_probe: bool = False
+    outcome: Outcome | None = None
+
+
+class Breaker:
+    """Opens on failures, lets one probe through after a while, and closes when it is answered.
+
+    A try is counted only in the state in which it began: what ends late, of those
+    that were in flight when the breaker opened, neither prolongs nor ends that.
+    """
+
+    def __init__(
+        self,
+        rule: BreakerRule,
+        *,
+        notify: Notify,
+        clock: Clock = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._rule = rule
+        self._notify = notify
+        self._clock = clock
+        self._jitter = jitter
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._open_until: float | None = None
+        self._opened_at = 0.0
+        self._openings = 0
+        self._probing = False
+        self._timeouts = 0
+        self._window: deque[_Slot] = deque()
+
+    def demand_chance(self) -> None:
+        """Raise `DirectoryUnavailableError` if a try would not be let through at the moment."""
+        with self._lock:
+            self._demand_chance()
+
+    @contextmanager
+    def watched(self) -> Iterator[Watch]:
+        """Watch the try in the block, or raise `DirectoryUnavailableError` while open."""
+        watch = self._admit()
+        try:
+            yield watch
+        finally:
+            with self._lock:
+                event = self._settle(watch)
+            self._tell(event)
+
+    def hold_for(self, seconds: float) -> None:
+        """Let nobody through for *seconds*: CometChat has asked for that."""
+        with self._lock:
+            event = self._open(self._clock() + seconds, "retry_after")
+        self._tell(event)
+
+    def _admit(self) -> Watch:
+        with self._lock:
+            self._demand_chance()
+            self._probing = self._open_until is not None
+            return Watch(self._generation, is_probe=self._probing)
+
+    def _demand_chance(self) -> None:
+        if self._open_until is None:
+            return
+        left_s = self._open_until - self._clock()
+        if left_s > 0 or self._probing:
+            raise DirectoryUnavailableError("breaker_open", retry_after_s=max(left_s, PROBE_S))
+
+    def _settle(self, watch: Watch) -> OperationalEvent | None:
+        if watch.generation != self._generation:
+            return None
+        if watch.is_probe:
+            return self._settle_probe(watch.outcome)
+        return self._count(watch.outcome) if watch.outcome else None
+
+    def _settle_probe(self, outcome: Outcome | None) -> OperationalEvent | None:
+        self._probing = False
+        if outcome is Outcome.ANSWERED:
+            return self._close()
+        if outcome is not None:
+            return self._open(self._clock() + self._next_open_s(), "probe")
+        # Nothing was learned: whoever comes next is the probe.
+        return None
+
+    def _count(self, outcome: Outcome) -> OperationalEvent | None:
+        self._timeouts = self._timeouts + 1 if outcome is Outcome.TIMED_OUT else 0
+        calls, failures = self._window_with(failed=outcome is not Outcome.ANSWERED)
+        if self._timeouts >= self._rule.timeouts_in_a_row:
+            return self._open(self._clock() + self._next_open_s(), "timeouts")
+        if calls >= self._rule.min_calls and failures >= calls * self._rule.failure_ratio:
+            return self._open(self._clock() + self._next_open_s(), "failures")
+        return None
+
+    def _window_with(self, *, failed: bool) -> tuple[int, int]:
+        """Count one try, and return calls and failures of the window."""
+        slot = int(self._clock() / self._rule.window_s * SLOTS)
+        while self._window and self._window[0].number <= slot - SLOTS:
+            self._window.popleft()
+        if not self._window or self._window[-1].number != slot:
+            self._window.append(_Slot(slot))
+        self._window[-1].calls += 1
+        self._window[-1].failures += failed
+        return sum(slot.calls for slot in self._window), sum(slot.failures for slot in self._window)
+
+    def _next_open_s(self) -> float:
+        """Return how long to stay open: twice as long each time, jittered downwards."""
+        longest = min(self._rule.open_s * 2**self._openings, self._rule.max_open_s)
+        self._openings = min(self._openings + 1, SLOTS)
+        return self._jitter(longest / 2, longest)
+
+    def _open(self, until: float, cause: str) -> OperationalEvent | None:
+        was_open = self._open_until is not None
+        self._open_until = max(until, self._open_until or 0.0)
+        self._probing = False
+        self._generation += 1
+        if was_open:
+            return None
+        self._opened_at = self._clock()
+        return OperationalEvent("breaker_opened", {"cause": cause}, is_alarm=True)
+
+    def _close(self) -> OperationalEvent:
+        self._open_until = None
+        self._openings = 0
+        self._timeouts = 0
+        self._generation += 1
+        self._window.clear()
+        open_s = round(self._clock() - self._opened_at, 3)
+        return OperationalEvent("breaker_closed", {"open_s": open_s})
+
+    def _tell(self, event: OperationalEvent | None) -> None:
+        if event is not None:
+            self._notify(event)
+
+
+@dataclass(slots=True)
+class _Slot:
+    number: int
+    calls: int = 0
+    failures: int = 0

@@ -1,0 +1,49 @@
+"""The errand: what one login may cost in all, over however many calls it takes.
+
+A login needs one call to CometChat, its first one two, and some more than that;
+none of them knows of the others. What they have to share travels in a context
+variable, so that neither the domain nor its ports know of it either.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+Clock = Callable[[], float]
+"""Seconds on a clock that never goes back."""
+
+
+@dataclass(slots=True)
+class Errand:
+    """Until when a login may last, and how many tries it may have beyond the first of each call."""
+
+    ends_at: float
+    clock: Clock = time.monotonic
+    extra_tries: int = 1
+
+    def left_s(self) -> float:
+        """Return the seconds that are left."""
+        return self.ends_at - self.clock()
+
+
+_errand: ContextVar[Errand] = ContextVar("errand")
+
+
+@contextmanager
+def errand_within(seconds: float, clock: Clock = time.monotonic) -> Iterator[Errand]:
+    """Let all calls in the block share one errand of *seconds*.
+
+    A block inside of another belongs to the outer errand: it adds no time.
+    """
+    outer = _errand.get(None)
+    if outer is not None:
+        yield outer
+        return
+    errand = Errand(clock() + seconds, clock)
+    token = _errand.set(errand)
+    try:
+        yield errand
+    finally:
+        _errand.reset(token)

@@ -1,0 +1,105 @@
+"""Composition of CometChat's side: the client, and the policy that all of its calls are under."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tokensvc.adapters.breaker import Breaker, BreakerRule
+from tokensvc.adapters.bulkhead import Bulkhead
+from tokensvc.adapters.cometchat import CometChatClient
+from tokensvc.adapters.http_client import HTTPClient, Timeouts
+from tokensvc.adapters.redis_limits import redis_client
+from tokensvc.adapters.request_budget import RequestBudget
+from tokensvc.adapters.rest_keys import RESTKeys
+from tokensvc.adapters.retry_budget import RetryBudget
+from tokensvc.adapters.shared_spending import RedisSpending
+from tokensvc.adapters.upstream import Policy, Upstream
+from tokensvc.domain.audit import Notify
+from tokensvc.rotation import SecretsInForce
+from tokensvc.settings import Settings
+from tokensvc.web.record import note_vendor_call
+from tokensvc.web.tokens import MAX_BODIES_AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The time of day in UNIX seconds, and the clock that never goes back."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+def chat_directory(
+    settings: Settings, secrets: SecretsInForce, clocks: Clocks, notify: Notify
+) -> CometChatClient:
+    """Return the client of CometChat's REST API, under the policy that *settings* ask for."""
+    cometchat = settings.cometchat
+    timeouts = Timeouts(
+        connect_s=cometchat.connect_timeout_s,
+        read_s=cometchat.read_timeout_s,
+        total_s=cometchat.try_timeout_s,
+    )
+    http = HTTPClient(
+        cometchat.rest_url,
+        pool_size=cometchat.max_in_flight,
+        timeouts=timeouts,
+        ca_file=cometchat.ca_file,
+        now=clocks.now,
+    )
+    policy = Policy(
+        breaker=_breaker(settings, clocks, notify),
+        bulkhead=_bulkhead(settings),
+        retry_budget=RetryBudget(settings.upstream.retry_ratio),
+        request_budget=_request_budget(settings, secrets, clocks, notify),
+        errand_s=cometchat.total_timeout_s,
+    )
+    return CometChatClient(
+        upstream=Upstream(http, policy, observe_try=note_vendor_call, clock=clocks.monotonic),
+        keys=RESTKeys(secrets.api_keys, notify=notify, clock=clocks.monotonic),
+        app_id=cometchat.app_id,
+    )
+
+
+def _breaker(settings: Settings, clocks: Clocks, notify: Notify) -> Breaker:
+    upstream = settings.upstream
+    rule = BreakerRule(
+        failure_ratio=upstream.breaker_failure_ratio,
+        min_calls=upstream.breaker_min_calls,
+        window_s=upstream.breaker_window_s,
+        timeouts_in_a_row=upstream.breaker_timeouts,
+        open_s=upstream.breaker_open_s,
+        max_open_s=upstream.breaker_max_open_s,
+    )
+    return Breaker(rule, notify=notify, clock=clocks.monotonic)
+
+
+def _bulkhead(settings: Settings) -> Bulkhead:
+    """Let a few wait for a place: half of the threads that nothing else can hold."""
+    cometchat = settings.cometchat
+    max_waiting = cometchat.max_waiting
+    if max_waiting is None:
+        spare = settings.server.threads - cometchat.max_in_flight - MAX_BODIES_AT_ONCE
+        max_waiting = max(0, spare // 2)
+    return Bulkhead(cometchat.max_in_flight, max_waiting=max_waiting, wait_s=cometchat.max_wait_s)
+
+
+def _request_budget(
+    settings: Settings, secrets: SecretsInForce, clocks: Clocks, notify: Notify
+) -> RequestBudget:
+    cometchat = settings.cometchat
+    per_minute = cometchat.plan_limit_per_minute
+    shared = None
+    if not secrets.storage_url().startswith("memory:"):
+        shared = RedisSpending(
+            lambda: redis_client(secrets.storage_url),
+            key_prefix=f"tokensvc:request-budget:{cometchat.app_id}",
+            step=max(1, per_minute // 100),
+            notify=notify,
+            clock=clocks.monotonic,
+        )
+    return RequestBudget(
+        per_minute,
+        notify=notify,
+        login_reserve=cometchat.login_reserve,
+        shared=shared,
+        now=clocks.now,
+    )
