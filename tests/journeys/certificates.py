@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,8 +25,10 @@ class Certificate:
     """Base64 of the SHA-256 of its public key."""
 
 
-def a_certificate(folder: Path) -> Certificate:
-    """Make a certificate in *folder*."""
+def a_certificate(
+    folder: Path, *, hosts: Sequence[str] = HOSTS, ends_in: timedelta = timedelta(days=1)
+) -> Certificate:
+    """Make a certificate for *hosts* in *folder*; it has expired where *ends_in* is negative."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "emulator")])
     now = datetime.now(UTC)
@@ -35,11 +38,12 @@ def a_certificate(folder: Path) -> Certificate:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(map(x509.DNSName, HOSTS)), critical=False)
+        .not_valid_before(now - timedelta(days=2))
+        .not_valid_after(now + ends_in)
+        .add_extension(x509.SubjectAlternativeName(map(x509.DNSName, hosts)), critical=False)
         .sign(key, hashes.SHA256())
     )
+    folder.mkdir(exist_ok=True)
     cert_file, key_file = folder / "cert.pem", folder / "key.pem"
     cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     key_file.write_bytes(

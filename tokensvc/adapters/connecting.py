@@ -59,7 +59,8 @@ class _Pending:
         self.errno: int = socket.EAI_FAIL
 
 
-_RESOLVER: Final = Resolver()
+RESOLVER: Final = Resolver()
+"""The system's, for the whole process: one look-up at a time for each name."""
 
 
 def open_socket(
@@ -68,7 +69,7 @@ def open_socket(
     *,
     timeout_s: float,
     options: Sequence[tuple[Any, ...]] = (),
-    resolver: Resolver = _RESOLVER,
+    resolver: Resolver = RESOLVER,
 ) -> socket.socket:
     """Return a socket connected to *host* within *timeout_s*, look-up included.
 

@@ -21,7 +21,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from tokensvc.adapters.connecting import open_socket
+from tokensvc.adapters.connecting import RESOLVER, Resolver, open_socket
 
 
 @dataclass(slots=True)
@@ -30,6 +30,7 @@ class Exchange:
 
     ends_at: float
     """On the monotonic clock."""
+    resolver: Resolver = RESOLVER
     is_sent: bool = False
     """After that nobody knows, without an answer, what has come of it."""
 
@@ -42,9 +43,9 @@ _exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
 @contextmanager
-def exchange_within(seconds: float) -> Iterator[Exchange]:
+def exchange_within(seconds: float, resolver: Resolver = RESOLVER) -> Iterator[Exchange]:
     """Give the exchange in the block *seconds* in all; a read past them raises TimeoutError."""
-    exchange = Exchange(time.monotonic() + seconds)
+    exchange = Exchange(time.monotonic() + seconds, resolver)
     token = _exchange.set(exchange)
     try:
         yield exchange
@@ -100,16 +101,15 @@ class _Connection(HTTPConnection):
 
         Raises what urllib3 raises in its place, from which requests makes its own.
         """
-        exchange = _exchange.get(None)
         timeout_s = float(self.timeout or 0)
-        if exchange is not None:
-            timeout_s = min(timeout_s, exchange.left_s())
+        exchange = _exchange.get(None) or Exchange(time.monotonic() + timeout_s)
         try:
             return open_socket(
                 self._dns_host,
                 self.port or self.default_port,
-                timeout_s=timeout_s,
+                timeout_s=min(timeout_s, exchange.left_s()),
                 options=self.socket_options or (),
+                resolver=exchange.resolver,
             )
         except socket.gaierror as error:
             raise NameResolutionError(self.host, self, error) from None

@@ -18,6 +18,7 @@ from urllib3.exceptions import MaxRetryError, NameResolutionError
 from urllib3.exceptions import TimeoutError as TransportTimeoutError
 
 from tokensvc import __version__
+from tokensvc.adapters.connecting import RESOLVER
 from tokensvc.adapters.deadline import DeadlineAdapter, exchange_within
 from tokensvc.adapters.rate_headers import UNTOLD, RateHeaders, rate_headers
 
@@ -91,6 +92,7 @@ class HTTPClient:
         self._timeouts = timeouts or Timeouts()
         self._ca_file = ca_file
         self._now = now
+        self.resolver = RESOLVER
         self._session: tuple[int, requests.Session] | None = None
 
     def send(
@@ -108,7 +110,7 @@ class HTTPClient:
         client's own time-outs.
         """
         timeouts = self._timeouts
-        with exchange_within(min(timeouts.total_s, within_s)) as exchange:
+        with exchange_within(min(timeouts.total_s, within_s), self.resolver) as exchange:
             try:
                 with self._session_of_process().request(
                     method,

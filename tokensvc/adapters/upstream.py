@@ -79,7 +79,7 @@ class Upstream:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self.policy = policy
-        self._sender = sender
+        self.sender = sender
         self._clock = clock
         self._jitter = random.uniform
         self._observe_try = observe_try
@@ -143,9 +143,7 @@ class Upstream:
         within_s: float,
     ) -> T:
         try:
-            answer = self._sender.send(
-                request.method, request.path, request.body, headers, within_s
-            )
+            answer = self.sender.send(request.method, request.path, request.body, headers, within_s)
         except HTTPFailureError as failure:
             raise lost_by(failure) from None
         self.policy.request_budget.learn(answer.rate)
