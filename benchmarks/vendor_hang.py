@@ -13,10 +13,7 @@ from tokensvc.emulator import EmulatorServer, Switches
 
 CLIENTS = 200
 HANG_S = 30.0
-UNLIMITED = {
-    "TOKENSVC_LIMITS__PER_USER": "1000000 per minute",
-    "TOKENSVC_COMETCHAT__PLAN_LIMIT_PER_MINUTE": "1000000",
-}
+UNLIMITED = {"TOKENSVC_LIMITS__PER_USER": "1000000 per minute"}
 
 
 def milliseconds(answers: list[Seen], part: float) -> float:

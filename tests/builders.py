@@ -81,6 +81,7 @@ def an_environment(**changes: str | None) -> dict[str, str]:
         "TOKENSVC_COMETCHAT__REGION": "us",
         "TOKENSVC_COMETCHAT__API_KEY": API_KEY,
         "TOKENSVC_COMETCHAT__BASE_URL": NOWHERE,
+        "TOKENSVC_COMETCHAT__PLAN_LIMIT_PER_MINUTE": "1000000",
         "TOKENSVC_AUDIT__LOG_KEY": LOG_KEY,
         "TOKENSVC_SESSIONS": json.dumps([a_sessions_table()]),
     }

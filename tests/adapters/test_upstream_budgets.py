@@ -1,6 +1,7 @@
 """The budgets: of second tries, of places, and of requests in a minute."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -100,13 +101,16 @@ def test_one_more_than_the_places_is_refused_at_once() -> None:
 
 
 def test_waiting_for_a_place_ends() -> None:
-    """Who may wait and gets no place in time is refused too, and leaves the queue."""
-    bulkhead = Bulkhead(1, max_waiting=1, wait_s=0.01)
+    """Who may wait and gets no place in time is refused too, and leaves the queue to the next."""
+    bulkhead = Bulkhead(1, max_waiting=1, wait_s=0.1)
+    started = time.monotonic()
 
     with bulkhead.place():
         for _ in range(3):
             with pytest.raises(OverloadedError), bulkhead.place():
                 pass
+
+    assert time.monotonic() - started >= 0.3
     with bulkhead.place():
         pass
 

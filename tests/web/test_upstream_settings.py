@@ -173,11 +173,16 @@ def test_time_outs(changes: dict[str, float], bound_s: float) -> None:
 def test_total_time_out_is_of_the_login() -> None:
     """A login of several calls does not get the time once for each of them."""
     missing = an_answer(b'{"error": {"code": "ERR_UID_NOT_FOUND"}}', status="404 Not Found")
+
+    def answer_slowly(connection: socket.socket) -> None:
+        threading.Event().wait(0.8)
+        connection.sendall(missing)
+
     started = time.monotonic()
-    with subject(missing, hang, cometchat={"total_timeout_s": 0.3}) as tested:
+    with subject(answer_slowly, hang, cometchat={"total_timeout_s": 1.0}) as tested:
         assert tested.login() == (503, "timeout")
 
-    assert 0.3 <= time.monotonic() - started < 0.8
+    assert 1.0 <= time.monotonic() - started < 1.5
 
 
 def test_connect_time_out() -> None:
@@ -248,6 +253,13 @@ def test_plan_limit() -> None:
     assert [answer.status_code for answer in answers] == [201, 201, 503]
     assert service.records()[-1]["reason"] == "request_budget_spent"
     assert answers[2].get_json()["retryAfter"] == 30
+
+
+def test_plan_limit_is_the_free_plans_unless_it_is_set() -> None:
+    """Whoever sets nothing stays below every plan's limit."""
+    environ = an_environment(TOKENSVC_COMETCHAT__PLAN_LIMIT_PER_MINUTE=None)
+
+    assert load_settings(environ).cometchat.plan_limit_per_minute == 500
 
 
 @pytest.mark.parametrize(("reserve", "for_others"), [(0.0, 10), (0.5, 5), (1.0, 0)])
