@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Final
 
-from tests.faults.rows import Row
+from tests.faults.rows import Told
 from tokensvc.domain import errors
 from tokensvc.domain.errors import TokenServiceError
 
@@ -27,7 +27,7 @@ Written by `make docs` from the tests' own data; a test notices when it is out o
 """
 
 
-def all_rows() -> list[Row]:
+def all_rows() -> list[Told]:
     """Return the rows of every module of tests, in the order of the neighbours' names."""
     modules = [
         importlib.import_module(f"tests.faults.{path.stem}")
@@ -37,12 +37,12 @@ def all_rows() -> list[Row]:
     return sorted(rows, key=lambda row: row.neighbour.lower())
 
 
-def document(rows: Sequence[Row]) -> str:
+def document(rows: Sequence[Told]) -> str:
     """Return the document in Markdown."""
     return "\n".join([INTRODUCTION, *_sections(rows)])
 
 
-def _sections(rows: Sequence[Row]) -> Iterator[str]:
+def _sections(rows: Sequence[Told]) -> Iterator[str]:
     for neighbour, of_neighbour in groupby(rows, key=lambda row: row.neighbour):
         yield f"## {neighbour[:1].upper()}{neighbour[1:]}\n"
         yield "| fault | the client sees | the operator sees |\n|---|---|---|"
@@ -51,7 +51,7 @@ def _sections(rows: Sequence[Row]) -> Iterator[str]:
         yield ""
 
 
-def _client_sees(row: Row) -> str:
+def _client_sees(row: Told) -> str:
     if row.status == 0:
         return NO_ANSWER
     if row.code == "ok":
@@ -59,7 +59,7 @@ def _client_sees(row: Row) -> str:
     return f"{row.status} `{row.code}`, {_action(row.code)}"
 
 
-def _operator_sees(row: Row) -> str:
+def _operator_sees(row: Told) -> str:
     is_word = row.operator.replace("_", "").isalnum()
     return f"`{row.operator}`" if is_word else row.operator or NOTHING
 

@@ -1,6 +1,7 @@
 """Rows: one per fault of a neighbour, which the tests run and `docs/faults.md` prints."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,3 +19,27 @@ class Row:
 
     def __str__(self) -> str:
         return self.fault
+
+
+class Told(Protocol):
+    """What every kind of row has, for the document."""
+
+    @property
+    def neighbour(self) -> str:
+        """Who fails."""
+
+    @property
+    def fault(self) -> str:
+        """In which way."""
+
+    @property
+    def status(self) -> int:
+        """The status that a client sees, or 0 for none."""
+
+    @property
+    def code(self) -> str:
+        """The problem's code, or "ok"."""
+
+    @property
+    def operator(self) -> str:
+        """What the operator sees."""

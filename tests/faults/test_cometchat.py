@@ -1,6 +1,5 @@
 """CometChat at fault: what a client sees, what the operator sees, and that it ends by itself."""
 
-import io
 import socket
 import threading
 import time
@@ -16,6 +15,7 @@ import pytest
 import requests
 
 from tests.builders import API_KEY, APP_ID, GENEROUS, Service, a_token, settings
+from tests.fakes import WatchedLog
 from tests.faults.proxy import Mode, Proxy, a_proxy
 from tests.journeys.certificates import a_certificate
 from tests.upstreams import MovableClock
@@ -53,6 +53,11 @@ class Row:
     retry_after_s: int | None = None
     """What Retry-After must say; None where anything sane will do."""
     neighbour: str = "CometChat"
+
+    @property
+    def operator(self) -> str:
+        """What the operator reads, as the faults document has it."""
+        return self.reason
 
 
 OVERLOAD = "ERR_TOO_MANY_REQUESTS"
@@ -118,7 +123,7 @@ class Neighbour:
     def __init__(self, emulator: EmulatorServer, base_url: str, **cometchat: Any) -> None:
         self.emulator = emulator
         self.clock = MovableClock()
-        log = io.StringIO()
+        log = WatchedLog()
         chosen = settings(
             limits=GENEROUS,
             cometchat={
