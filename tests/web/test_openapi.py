@@ -62,7 +62,7 @@ def test_login_names_all_its_errors() -> None:
         "429": {"rate_limited"},
         "500": {"internal_error"},
         "502": {"directory_misconfigured"},
-        "503": {"directory_unavailable", "user_quota_reached"},
+        "503": {"directory_unavailable", "keys_unavailable", "user_quota_reached"},
     }
 
 

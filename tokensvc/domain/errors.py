@@ -65,6 +65,19 @@ class SessionExpiredError(SessionError):
     title = "The session token has expired"
 
 
+class KeysUnavailableError(CallerError):
+    """The keys that could prove the session token are not at hand, and may be soon.
+
+    No fault of the caller's: a refusal would make clients log their users out.
+    """
+
+    code = "keys_unavailable"
+    title = "The session token cannot be verified at the moment"
+
+    def __init__(self, reason: str, *, retry_after_s: float = 2.0) -> None:
+        super().__init__(reason, retry_after_s=retry_after_s)
+
+
 class UidNotAllowedError(CallerError):
     """The session's subject cannot be a CometChat uid."""
 

@@ -12,8 +12,10 @@ class SessionVerifier(Protocol):
         """Return what *unverified_token* proves.
 
         Raises `SessionExpiredError` for a token that is good but for its age,
-        `SessionError` for any other that is refused, and `UidNotAllowedError`
-        for a good one whose subject cannot be a uid. Opens no connection.
+        `SessionError` for any other that is refused, `UidNotAllowedError` for a
+        good one whose subject cannot be a uid, and `KeysUnavailableError` while
+        its issuer's keys are not at hand: nothing is known about the token then.
+        Opens no connection, and waits for none.
         """
 
 

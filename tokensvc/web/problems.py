@@ -14,6 +14,7 @@ from tokensvc.domain.errors import (
     BodyTooLargeError,
     DirectoryMisconfiguredError,
     DirectoryUnavailableError,
+    KeysUnavailableError,
     MediaTypeError,
     MethodNotAllowedError,
     RateLimitedError,
@@ -40,6 +41,7 @@ STATUSES: Final[Mapping[type[TokenServiceError], int]] = {
     TokenServiceError: 500,
     DirectoryMisconfiguredError: 502,
     DirectoryUnavailableError: 503,
+    KeysUnavailableError: 503,
     UserQuotaReachedError: 503,
 }
 """Every error that a caller can meet; an error that is not here answers as its parent does."""
