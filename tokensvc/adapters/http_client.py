@@ -54,6 +54,7 @@ class HTTPAnswer:
     retry_after_s: float | None = None
     """When the sender says to come back, if it says so: more than 0, at most an hour."""
     rate: RateHeaders = UNTOLD
+    cache_control: str = ""
 
     @property
     def is_success(self) -> bool:
@@ -102,6 +103,8 @@ class HTTPClient:
         body: bytes,
         headers: Mapping[str, str],
         within_s: float = math.inf,
+        *,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> HTTPAnswer:
         """Return the answer to one request, or raise `HTTPFailureError`.
 
@@ -121,7 +124,7 @@ class HTTPClient:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    return self._whole(response)
+                    return self._whole(response, max_answer_bytes)
             except (
                 requests.RequestException,
                 TransportError,
@@ -162,14 +165,14 @@ class HTTPClient:
         session.mount(self._base_url, pool)
         return session
 
-    def _whole(self, response: requests.Response) -> HTTPAnswer:
+    def _whole(self, response: requests.Response, max_answer_bytes: int) -> HTTPAnswer:
         if response.status_code < 200:  # noqa: PLR2004 (the answer itself is still to come)
             response.raw.close()
             raise HTTPFailureError("answer_not_final")
         body = bytearray()
         while chunk := response.raw.read1(_CHUNK_BYTES):
             body += chunk
-            if len(body) > MAX_ANSWER_BYTES:
+            if len(body) > max_answer_bytes:
                 raise HTTPFailureError("answer_too_large")
         media_type = response.headers.get("Content-Type", "").partition(";")[0]
         return HTTPAnswer(
@@ -178,6 +181,7 @@ class HTTPClient:
             is_json=media_type.strip().lower() == "application/json",
             retry_after_s=retry_after_s(response.headers, self._now()),
             rate=rate_headers(response.headers),
+            cache_control=response.headers.get("Cache-Control", ""),
         )
 
 
