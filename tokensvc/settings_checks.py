@@ -1,7 +1,6 @@
 """Checks: what a single value of the settings must be, and the sentence if it is not."""
 
 import errno
-import ipaddress
 import re
 from pathlib import Path
 from typing import Final
@@ -13,6 +12,7 @@ from pydantic import SecretStr
 from redis.connection import parse_url
 
 from tokensvc.adapters.key_sets import PUBLIC_KEY_ALGORITHMS, SECRET_ALGORITHMS
+from tokensvc.adapters.key_urls import is_loopback, parse_key_url
 from tokensvc.domain.uids import MAX_PREFIX_CHARS, is_legal_prefix
 
 _ORIGIN: Final = re.compile(
@@ -25,16 +25,6 @@ MIN_MASKED_CHARS: Final = 6
 MAX_WINDOW_S: Final = 366 * 86400
 MIN_API_KEY_CHARS: Final = 8
 STORAGE_SCHEMES: Final = ("memory", "redis", "rediss", "redis+unix")
-
-
-def is_loopback(host: str | None) -> bool:
-    """Return whether *host* can only be this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
 
 
 def read_file(path: Path) -> bytes:
@@ -83,6 +73,11 @@ def base_url(text: str) -> str:
 def listed(value: object) -> object:
     """Return *value* as a list, where one alone may stand for a list of one."""
     return [value] if isinstance(value, str) else value
+
+
+def key_url(text: str) -> str:
+    """Return the URL of a key set, which may have a query."""
+    return parse_key_url(text)
 
 
 def certificates(path: Path) -> Path:

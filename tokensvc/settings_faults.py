@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 from pydantic_core import ErrorDetails
 
+from tokensvc.adapters.key_urls import is_loopback
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK, looks_guessable, looks_like_placeholder
 from tokensvc.settings import prefix_faults
-from tokensvc.settings_checks import is_loopback
 
 PREFIX: Final = "TOKENSVC_"
 _PUBLISHED: Final = "is published with this project: for development alone"

@@ -77,7 +77,11 @@ class KeySet(Protocol):
     """Where a key is looked up. Never waits: whatever must be fetched was fetched before."""
 
     def find(self, algorithm: str, kid: str | None) -> VerificationKey | None:
-        """Return the key that a token with this header must be signed with."""
+        """Return the key that a token with this header must be signed with.
+
+        None means that the issuer has no such key; where that cannot be known at
+        the moment, raises `KeysUnavailableError`.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,10 @@ class NamedKeys:
             return self.keys.get((kid, algorithm))
         candidates = [key for key in self.keys.values() if key.algorithm == algorithm]
         return candidates[0] if len(candidates) == 1 else None
+
+    def has(self, kid: str | None) -> bool:
+        """Return whether a key is called *kid*, whatever its algorithm."""
+        return kid is not None and any(kid == name for name, _ in self.keys)
 
 
 def key_from_secret(secret: bytes, algorithms: Collection[str]) -> PinnedKey:
@@ -140,7 +148,7 @@ def keys_from_jwks(text: bytes, algorithms: Collection[str]) -> NamedKeys:
     passed over. A secret or private key, a kid that is given twice, or a key
     that is too weak condemns the whole set: whoever publishes it has lost it.
     """
-    _demand(algorithms, PUBLIC_KEY_ALGORITHMS, "a JWKS")
+    demand_public(algorithms)
     keys: dict[tuple[str | None, str], VerificationKey] = {}
     kids: set[str | None] = set()
     for jwk in _jwks_members(text):
@@ -155,6 +163,11 @@ def keys_from_jwks(text: bytes, algorithms: Collection[str]) -> NamedKeys:
         msg = "the JWKS has no key for the algorithms of this issuer"
         raise KeyPolicyError(msg)
     return NamedKeys(keys)
+
+
+def demand_public(algorithms: Collection[str]) -> None:
+    """Refuse algorithms that keys from outside must never be used with."""
+    _demand(algorithms, PUBLIC_KEY_ALGORITHMS, "a JWKS")
 
 
 def _demand(algorithms: Collection[str], allowed: Collection[str], owner: str) -> None:
