@@ -1,6 +1,7 @@
 """A TCP server that says what a test tells it to, byte for byte."""
 
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,11 +25,13 @@ class RawServer:
 
 
 @contextmanager
-def raw_server(*answers: bytes | Conversation) -> Iterator[RawServer]:
+def raw_server(
+    *answers: bytes | Conversation, tls: ssl.SSLContext | None = None
+) -> Iterator[RawServer]:
     """Answer the n-th request with the n-th answer, the last one over and over.
 
     An answer in bytes is sent as it is; a function gets the socket. A connection
-    is kept until its other side or an answer closes it.
+    is kept until its other side or an answer closes it. With *tls* it speaks https.
     """
     listener = socket.create_server(("127.0.0.1", 0), backlog=64)
     server = RawServer(listener.getsockname()[1])
@@ -44,14 +47,14 @@ def raw_server(*answers: bytes | Conversation) -> Iterator[RawServer]:
             threading.Thread(target=converse, args=(connection,), daemon=True).start()
 
     def converse(connection: socket.socket) -> None:
-        with connection, suppress(OSError):
-            while request := read_request(connection):
+        with connection, suppress(OSError), _secured(connection, tls) as channel:
+            while request := read_request(channel):
                 server.requests.append(request)
                 answer = remaining.pop(0) if len(remaining) > 1 else remaining[0]
                 if callable(answer):
-                    answer(connection)
+                    answer(channel)
                 else:
-                    connection.sendall(answer)
+                    channel.sendall(answer)
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
@@ -63,6 +66,10 @@ def raw_server(*answers: bytes | Conversation) -> Iterator[RawServer]:
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(5)
+
+
+def _secured(connection: socket.socket, tls: ssl.SSLContext | None) -> socket.socket:
+    return tls.wrap_socket(connection, server_side=True) if tls else connection
 
 
 def read_request(connection: socket.socket) -> bytes:

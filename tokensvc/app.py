@@ -48,6 +48,8 @@ def create_app(
     app = app_around(services, settings)
     # Keeps alive what a forked process has to begin anew.
     app.extensions["tokensvc"] = services
+    for keys in services.key_sets:
+        keys.start()
     for work in services.background:
         work.start()
     return app
@@ -70,7 +72,7 @@ def app_around(services: Services, settings: Settings) -> Flask:
     _allow_origins(app, settings.http.allowed_origins)
     per_user = settings.limits.per_user
     app.register_blueprint(tokens_blueprint(services.tokens, services.limiter, per_user=per_user))
-    app.register_blueprint(operations_blueprint(services.metrics))
+    app.register_blueprint(operations_blueprint(services.is_ready, services.metrics))
     app.register_blueprint(documentation_blueprint())
     return app
 

@@ -29,10 +29,12 @@ class SecretsInForce:
     def __init__(self, settings: Settings, *, mask: Callable[[Iterable[str]], None]) -> None:
         self._settings = settings
         self._mask = mask
-        self.session_keys = tuple(
-            CurrentKeys(table.load_keys(), table.load_previous_keys())
+        self.session_keys = {
+            table.issuer: CurrentKeys(table.load_keys(), table.load_previous_keys())
             for table in settings.sessions
-        )
+            if table.key_url is None
+        }
+        """By issuer, without those whose keys are fetched."""
 
     def api_keys(self) -> Sequence[str]:
         """Return the REST API keys to try, the current one first."""
@@ -89,12 +91,13 @@ class SecretsInForce:
         self._settings = candidate
         if place[0] == "sessions":
             session = candidate.sessions[place[1]]
-            keys = self.session_keys[place[1]]
+            keys = self.session_keys[session.issuer]
             keys.current, keys.previous = session.load_keys(), session.load_previous_keys()
         return True
 
     def _reread_keys(self, index: int, name: str, path: Path) -> bool:
-        session, keys = self._settings.sessions[index], self.session_keys[index]
+        session = self._settings.sessions[index]
+        keys = self.session_keys[session.issuer]
         load = keys_from_jwks if name == "jwks_file" else key_from_pem
         try:
             found: KeySet = load(read_file(path), session.algorithms)

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TextIO
@@ -19,6 +19,7 @@ from tokensvc.adapters.limit_storage import WindowStorage, storage_url
 from tokensvc.adapters.line_queue import LineQueue
 from tokensvc.adapters.metrics import MEDIA_TYPE, Metrics
 from tokensvc.adapters.redis_limits import shared_options
+from tokensvc.adapters.remote_keys import Clock, RemoteKeys
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.domain.audit import Announcer, Fingerprinter, Notify
@@ -26,7 +27,8 @@ from tokensvc.domain.issuing import Provisioning, TokenIssuer
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
 from tokensvc.rotation import SecretsInForce
-from tokensvc.services_directory import Clocks, chat_directory
+from tokensvc.services_directory import chat_directory
+from tokensvc.services_keys import remote_keys
 from tokensvc.settings import SessionSettings, Settings
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller
@@ -47,8 +49,14 @@ class Services:
     recording: Recording
     metrics: Exposition | None
     watcher: SecretWatcher
+    key_sets: tuple[RemoteKeys, ...] = ()
+    """Those that are fetched, once a door has started them."""
     background: Sequence[Periodic] = ()
-    """What goes on beside the requests; a door starts it."""
+    """What else goes on beside the requests; a door starts it."""
+
+    def is_ready(self) -> bool:
+        """Return whether the keys of all issuers have been asked for."""
+        return all(keys.is_settled for keys in self.key_sets)
 
 
 def assemble(
@@ -59,22 +67,23 @@ def assemble(
     log_stream: TextIO | None = None,
 ) -> Services:
     """Return the services that *settings* ask for, writing their log to stdout."""
-    clocks = Clocks(now, monotonic)
+    clock = Clock(now, monotonic)
     notify = Announcer()
     audit_log = AuditLog(log_stream or _stdout(notify), secrets=settings.secret_values())
     metrics = Metrics() if settings.http.metrics else None
     notify.readers = (audit_log.note, metrics.note) if metrics else (audit_log.note,)
     secrets = SecretsInForce(settings, mask=audit_log.mask)
     watcher = SecretWatcher(secrets.files(), notify=notify)
+    remote = remote_keys(settings, notify=notify, clock=clock)
     return Services(
         tokens=TokenRoom(
-            verifier=_verifier(settings, secrets.session_keys, now),
+            verifier=_verifier(settings, {**secrets.session_keys, **remote}, now),
             failed_attempts=_failed_attempts(settings),
             issuer=TokenIssuer(
-                chat_directory(settings, secrets, clocks, notify), _provisioning(settings)
+                chat_directory(settings, secrets, clock, notify), _provisioning(settings)
             ),
             one_deadline=partial(
-                errand_within, settings.cometchat.total_timeout_s, clocks.monotonic
+                errand_within, settings.cometchat.total_timeout_s, clock.monotonic
             ),
             fingerprinter=Fingerprinter(secrets.log_key),
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
@@ -89,6 +98,7 @@ def assemble(
         ),
         metrics=Exposition(metrics.render, MEDIA_TYPE) if metrics else None,
         watcher=watcher,
+        key_sets=tuple(remote.values()),
         background=_background(watcher, notify),
     )
 
@@ -109,14 +119,11 @@ def _background(watcher: SecretWatcher, notify: Notify) -> tuple[Periodic, ...]:
 
 
 def _verifier(
-    settings: Settings, keys: Sequence[KeySet], now: Callable[[], float]
+    settings: Settings, keys: Mapping[str, KeySet], now: Callable[[], float]
 ) -> JWTSessionVerifier:
     strategy = settings.uids.strategy
-    tables = zip(settings.sessions, keys, strict=True)
-    return JWTSessionVerifier(
-        [_issuer(table, keys, strategy) for table, keys in tables],
-        now=now,
-    )
+    issuers = [_issuer(table, keys[table.issuer], strategy) for table in settings.sessions]
+    return JWTSessionVerifier(issuers, now=now)
 
 
 def _issuer(table: SessionSettings, keys: KeySet, strategy: str) -> Issuer:

@@ -1,13 +1,11 @@
 """Composition of CometChat's side: the client, and the policy that all of its calls are under."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 from tokensvc.adapters.breaker import Breaker, BreakerRule
 from tokensvc.adapters.bulkhead import Bulkhead
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.http_client import HTTPClient, Timeouts
 from tokensvc.adapters.redis_limits import redis_client
+from tokensvc.adapters.remote_keys import Clock
 from tokensvc.adapters.request_budget import RequestBudget
 from tokensvc.adapters.rest_keys import RESTKeys
 from tokensvc.adapters.retry_budget import RetryBudget
@@ -20,16 +18,8 @@ from tokensvc.web.record import note_vendor_call
 from tokensvc.web.tokens import MAX_BODIES_AT_ONCE
 
 
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """The time of day in UNIX seconds, and the clock that never goes back."""
-
-    now: Callable[[], float]
-    monotonic: Callable[[], float]
-
-
 def chat_directory(
-    settings: Settings, secrets: SecretsInForce, clocks: Clocks, notify: Notify
+    settings: Settings, secrets: SecretsInForce, clock: Clock, notify: Notify
 ) -> CometChatClient:
     """Return the client of CometChat's REST API, under the policy that *settings* ask for."""
     cometchat = settings.cometchat
@@ -43,23 +33,23 @@ def chat_directory(
         pool_size=cometchat.max_in_flight,
         timeouts=timeouts,
         ca_file=cometchat.ca_file,
-        now=clocks.now,
+        now=clock.now,
     )
     policy = Policy(
-        breaker=_breaker(settings, clocks, notify),
+        breaker=_breaker(settings, clock, notify),
         bulkhead=_bulkhead(settings),
         retry_budget=RetryBudget(settings.upstream.retry_ratio),
-        request_budget=_request_budget(settings, secrets, clocks, notify),
+        request_budget=_request_budget(settings, secrets, clock, notify),
         errand_s=cometchat.total_timeout_s,
     )
     return CometChatClient(
-        upstream=Upstream(http, policy, observe_try=note_vendor_call, clock=clocks.monotonic),
-        keys=RESTKeys(secrets.api_keys, notify=notify, clock=clocks.monotonic),
+        upstream=Upstream(http, policy, observe_try=note_vendor_call, clock=clock.monotonic),
+        keys=RESTKeys(secrets.api_keys, notify=notify, clock=clock.monotonic),
         app_id=cometchat.app_id,
     )
 
 
-def _breaker(settings: Settings, clocks: Clocks, notify: Notify) -> Breaker:
+def _breaker(settings: Settings, clock: Clock, notify: Notify) -> Breaker:
     upstream = settings.upstream
     rule = BreakerRule(
         failure_ratio=upstream.breaker_failure_ratio,
@@ -69,7 +59,7 @@ def _breaker(settings: Settings, clocks: Clocks, notify: Notify) -> Breaker:
         open_s=upstream.breaker_open_s,
         max_open_s=upstream.breaker_max_open_s,
     )
-    return Breaker(rule, notify=notify, clock=clocks.monotonic)
+    return Breaker(rule, notify=notify, clock=clock.monotonic)
 
 
 def _bulkhead(settings: Settings) -> Bulkhead:
@@ -83,7 +73,7 @@ def _bulkhead(settings: Settings) -> Bulkhead:
 
 
 def _request_budget(
-    settings: Settings, secrets: SecretsInForce, clocks: Clocks, notify: Notify
+    settings: Settings, secrets: SecretsInForce, clock: Clock, notify: Notify
 ) -> RequestBudget:
     cometchat = settings.cometchat
     per_minute = cometchat.plan_limit_per_minute
@@ -94,12 +84,12 @@ def _request_budget(
             key_prefix=f"tokensvc:request-budget:{cometchat.app_id}",
             step=max(1, per_minute // 100),
             notify=notify,
-            clock=clocks.monotonic,
+            clock=clock.monotonic,
         )
     return RequestBudget(
         per_minute,
         notify=notify,
         login_reserve=cometchat.login_reserve,
         shared=shared,
-        now=clocks.now,
+        now=clock.now,
     )

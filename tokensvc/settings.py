@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import (
@@ -18,9 +18,13 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from tokensvc import settings_checks as checks
+from tokensvc.adapters.discovery import configuration_url
 from tokensvc.adapters.key_sets import (
     KeyPolicyError,
     KeySet,
+    NamedKeys,
+    PinnedKey,
+    demand_public,
     key_from_pem,
     key_from_secret,
     keys_from_jwks,
@@ -29,6 +33,9 @@ from tokensvc.domain.uids import clashing_prefixes
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 ClaimName = Annotated[str, Field(min_length=1, max_length=200)]
+ONE_KEY_SOURCE: Final = (
+    "set exactly one of secret, public_key_file, jwks_file, jwks_url and discovery = true"
+)
 Seconds = Annotated[float, Field(gt=0, le=60)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
@@ -99,6 +106,8 @@ class SessionSettings(Section):
     public_key_file: Path | None = None
     public_key_previous_file: Path | None = None
     jwks_file: Path | None = None
+    jwks_url: Annotated[str, AfterValidator(checks.key_url)] | None = None
+    discovery: bool = False
     leeway_s: Annotated[float, Field(ge=0, le=120)] = 30.0
     token_types: list[Text] = ["JWT", "at+jwt"]
     uid_claim: ClaimName = "sub"
@@ -114,15 +123,20 @@ class SessionSettings(Section):
         """The audiences, one or several: a token must name one of them."""
         return frozenset(self.audience)
 
-    def load_keys(self) -> KeySet:
-        """Return the issuer's keys; raises `KeyPolicyError` or `OSError`."""
+    @property
+    def key_url(self) -> str | None:
+        """Where the issuer's keys, or its description, are fetched from; None: they are here."""
+        return configuration_url(self.issuer) if self.discovery else self.jwks_url
+
+    def load_keys(self) -> PinnedKey | NamedKeys:
+        """Return the issuer's keys that are here; raises `KeyPolicyError` or `OSError`."""
         if self.secret is not None:
             return key_from_secret(self.secret.get_secret_value().encode(), self.algorithms)
         if self.public_key_file is not None:
             return key_from_pem(checks.read_file(self.public_key_file), self.algorithms)
         if self.jwks_file is not None:
             return keys_from_jwks(checks.read_file(self.jwks_file), self.algorithms)
-        raise KeyPolicyError("set exactly one of secret, public_key_file and jwks_file")
+        raise KeyPolicyError(ONE_KEY_SOURCE)
 
     def load_previous_keys(self) -> KeySet | None:
         """Return the keys that were replaced a short while ago, if any; raises as `load_keys`."""
@@ -143,10 +157,18 @@ class SessionSettings(Section):
 
     @model_validator(mode="after")
     def _keys_can_be_trusted(self) -> Self:
-        sources = (self.secret, self.public_key_file, self.jwks_file)
-        if sum(source is not None for source in sources) != 1:
-            raise ValueError("set exactly one of secret, public_key_file and jwks_file")
-        _demand_keys(self.load_keys, self.public_key_file or self.jwks_file)
+        sources = (self.secret, self.public_key_file, self.jwks_file, self.jwks_url)
+        if sum(source is not None for source in sources) + self.discovery != 1:
+            raise ValueError(ONE_KEY_SOURCE)
+        if self.discovery:
+            try:
+                checks.key_url(self.issuer)
+            except ValueError as error:
+                raise ValueError(f"with discovery the issuer {error}") from None
+        if self.key_url is None:
+            _demand_keys(self.load_keys, self.public_key_file or self.jwks_file)
+        else:
+            demand_public(self.algorithms)
         _demand_keys(self.load_previous_keys, self.public_key_previous_file or "secret_previous")
         return self
 
@@ -158,6 +180,23 @@ def _demand_keys(load: Callable[[], KeySet | None], place: Path | str | None) ->
         raise ValueError(f"{place}: cannot be read: {error.strerror}") from None
     except KeyPolicyError as error:
         raise ValueError(f"{place}: {error}" if place else str(error)) from None
+
+
+class KeySettings(Section):
+    """How key sets are fetched, for how long they are believed, and where they are kept."""
+
+    directory: Path = Path("~/.cache/tokensvc/keys")
+    max_age_s: Annotated[float, Field(ge=60, le=3600)] = 300.0
+    max_stale_s: Annotated[float, Field(ge=60, le=30 * 86400)] = 86400.0
+    connect_timeout_s: Seconds = 1.0
+    total_timeout_s: Seconds = 3.0
+    ca_file: Annotated[Path, AfterValidator(checks.certificates)] | None = None
+
+    @model_validator(mode="after")
+    def _stale_is_older_than_fresh(self) -> Self:
+        if self.max_stale_s < self.max_age_s:
+            raise ValueError("max_stale_s must be at least max_age_s")
+        return self
 
 
 class UidSettings(Section):
@@ -227,6 +266,7 @@ class Settings(BaseSettings):
     cometchat: CometChatSettings
     upstream: UpstreamSettings = UpstreamSettings()
     sessions: Annotated[list[SessionSettings], Field(min_length=1)]
+    keys: KeySettings = KeySettings()
     uids: UidSettings = UidSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
     limits: LimitSettings = LimitSettings()

@@ -38,7 +38,7 @@ def a_certificate(
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=2))
+        .not_valid_before(now - timedelta(days=7))
         .not_valid_after(now + ends_in)
         .add_extension(x509.SubjectAlternativeName(map(x509.DNSName, hosts)), critical=False)
         .sign(key, hashes.SHA256())

@@ -96,7 +96,7 @@ class HTTPClient:
         self.resolver = RESOLVER
         self._session: tuple[int, requests.Session] | None = None
 
-    def send(
+    def send(  # noqa: PLR0913 (mended below)
         self,
         method: str,
         path: str,

@@ -1,12 +1,13 @@
 """What the machinery around the service asks: is it alive, ready, and which version."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Blueprint
 from flask.typing import ResponseReturnValue
 
 from tokensvc import __version__
+from tokensvc.domain.errors import KeysUnavailableError
 from tokensvc.web.openapi import Operation, documented
 
 STATUS_OK = Operation(
@@ -17,6 +18,7 @@ STATUS_OK = Operation(
         "additionalProperties": False,
     }
 )
+READY = replace(STATUS_OK, errors=(KeysUnavailableError,))
 VERSION = Operation(
     answer={
         "type": "object",
@@ -37,10 +39,13 @@ class Exposition:
     media_type: str
 
 
-def operations_blueprint(metrics: Exposition | None = None) -> Blueprint:
+def operations_blueprint(
+    is_ready: Callable[[], bool], metrics: Exposition | None = None
+) -> Blueprint:
     """Return the probes, and the metrics if there are any.
 
-    They need no session and are never limited.
+    They need no session and are never limited. *is_ready* tells whether the keys of
+    all issuers have been asked for.
     """
     operations = Blueprint("operations", __name__)
 
@@ -51,13 +56,16 @@ def operations_blueprint(metrics: Exposition | None = None) -> Blueprint:
         return {"status": "ok"}, 200, FRESH
 
     @operations.get("/readyz")
-    @documented(STATUS_OK)
+    @documented(READY)
     def readyz() -> ResponseReturnValue:
-        """Say that requests may come: settings and keys are loaded.
+        """Say that requests may come: settings are loaded, and keys were asked for once.
 
-        CometChat is not asked: a vendor that is down is answered with 503 to the
-        logins, and taking every instance out of service would not mend it.
+        Neither CometChat nor an issuer has to be up: who is down is answered with
+        503 to the logins that need them, and taking every instance out of service
+        would not mend it, and would shut out the users of the other issuers.
         """
+        if not is_ready():
+            raise KeysUnavailableError("keys_never_fetched", retry_after_s=1)
         return {"status": "ok"}, 200, FRESH
 
     @operations.get("/version")
