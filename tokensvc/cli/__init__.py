@@ -9,6 +9,7 @@ from tokensvc import __version__
 from tokensvc.cli.config import config
 from tokensvc.cli.demo import demo
 from tokensvc.cli.emulator import emulator
+from tokensvc.cli.keys import keys
 from tokensvc.cli.serve import serve
 from tokensvc.cli.session_token import session_token
 from tokensvc.settings_loading import CONFIG_NAME
@@ -36,5 +37,6 @@ def main(config_file: Path | None) -> None:
 main.add_command(config)
 main.add_command(demo)
 main.add_command(emulator)
+main.add_command(keys)
 main.add_command(serve)
 main.add_command(session_token)
