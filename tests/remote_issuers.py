@@ -108,7 +108,7 @@ def a_provider(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Iterator
 class RemoteService(Service):
     """A service whose key sets are fetched when a test says so: no thread is started."""
 
-    def __init__(self, app: Flask, log: io.StringIO, key_sets: tuple[RemoteKeys, ...]) -> None:
+    def __init__(self, app: Flask, log: WatchedLog, key_sets: tuple[RemoteKeys, ...]) -> None:
         super().__init__(app, log)
         self.key_sets = key_sets
 
