@@ -427,8 +427,9 @@ def test_too_old_is_told_once(world: World) -> None:
 
 def test_thread_begins_when_asked_to(world: World) -> None:
     """Nothing runs and nothing is fetched before the door says so."""
+    before = set(threading.enumerate())
     keys = world.keys()
-    assert "keys" not in {thread.name for thread in threading.enumerate()}
+    assert set(threading.enumerate()) <= before
     asked = threading.Event()
 
     def answer(connection: Any) -> None:
@@ -442,3 +443,25 @@ def test_thread_begins_when_asked_to(world: World) -> None:
 
     assert keys.find("RS256", "key-1")
     assert any(world.folder.iterdir())
+
+
+def test_unknown_kid_is_looked_for_at_once(world: World) -> None:
+    """Whoever is told to come back in two seconds does not find that nobody has looked yet."""
+    asked = threading.Semaphore(0)
+
+    def answer(connection: Any) -> None:
+        asked.release()
+        connection.sendall(published(RS))
+
+    world.provider.answer = answer
+    keys = world.keys()
+    keys.start()
+    assert asked.acquire(timeout=10)
+    while not keys.is_settled:
+        pass
+    world.clock.advance(31)
+    reason_of(keys, "x")
+
+    # Without being woken the thread would look around after two seconds.
+    assert asked.acquire(timeout=1.5)
+    keys.stop()

@@ -268,9 +268,11 @@ REVOKED = FaultRow(
 TOO_OLD = FaultRow(
     KNOWN, "outage of more than keys.max_stale_s", 503, "keys_unavailable", "keys_too_old"
 )
+FLAPPING = FaultRow(KNOWN, "fails every other time", 201, "ok", "keys_fetch_failed: status_503")
 LIFE_ROWS: Final = [
     *(REFUSED, REFUSED_FIRST, BLACK_HOLE, NO_NAME, EXPIRED, WRONG_HOST, UNKNOWN_AUTHORITY),
     *(KEY_REMOVED, KEY_REPLACED, ROTATED, UNKNOWN_KID, UNKNOWN_KID_OUTAGE, REVOKED, TOO_OLD),
+    FLAPPING,
 ]
 ROWS: Final = [*ANSWER_ROWS, *CONFIGURATION_ROWS, *LIFE_ROWS]
 """All of them: what docs say about identity providers is made of these."""

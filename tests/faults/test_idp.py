@@ -320,6 +320,34 @@ def test_warm_cache_through_an_outage(
     assert provider.fetches > 50
 
 
+def test_flapping(service: RemoteService, clock: Clock, provider: Provider) -> None:
+    """A provider that is there every other time costs no login."""
+    outcomes = set()
+    for answer in [an_answer(b"", status="503 Busy"), GOOD] * 10:
+        provider.answer = answer
+        clock.advance(260)
+        service.fetch()
+        outcomes.add(service.outcome(signed_by(RS, clock)))
+        if answer != GOOD:
+            assert seen(rows.FLAPPING, service, signed_by(RS, clock)) == rows.FLAPPING
+
+    assert outcomes == {(201, "ok")}
+    assert len(service.events("keys_fetch_recovered")) == 10
+
+
+def test_record_says_why(tmp_path: Path) -> None:
+    """The operator sees whose login had to wait, and for what; the client does not."""
+    clock = Clock()
+    service = a_remote_service(tmp_path, clock, a_remote_table(jwks_url="http://localhost:9/"))
+    answer = service.login(signed_by(RS, clock))
+    (line,) = service.records()
+
+    assert (line["outcome"], line["reason"]) == ("keys_unavailable", "keys_never_fetched")
+    assert (line["issuer"], line["alg"], line["kid"]) == (RS.issuer, "RS256", "key-1")
+    assert "never" not in answer.text
+    assert "WWW-Authenticate" not in answer.headers
+
+
 def test_flood_of_unknown_kids(service: RemoteService, clock: Clock, provider: Provider) -> None:
     """Made-up kids cause one fetch, and while it hangs known kids log in as ever."""
     asked, go_on = threading.Event(), threading.Event()
