@@ -43,7 +43,6 @@ class _Knowledge:
     keys: NamedKeys | None = field(default=None, repr=False)
     fetched_at: float = NEVER
     usable_until: float = NEVER
-    attempted_at: float = NEVER
     due_at: float = NEVER
     failures: int = 0
 
@@ -108,7 +107,7 @@ class RemoteKeys:
         """Return if *known* tells that a key does not exist; else have it looked for, and raise."""
         if known.failures:
             raise KeysUnavailableError("key_unknown_and_fetch_failed")
-        if now - known.attempted_at >= schedule.UNKNOWN_KID_PAUSE_S:
+        if now - known.fetched_at >= schedule.UNKNOWN_KID_PAUSE_S:
             # No lock: whoever writes an older knowledge here asks for nothing.
             self._found_wanting = known
             self._background.wake()
@@ -123,18 +122,15 @@ class RemoteKeys:
         return max(0.0, min(schedule.WATCH_S, self._known.due_at - self._clock.monotonic()))
 
     def _is_due(self) -> bool:
-        known, now = self._known, self._clock.monotonic()
-        is_wanted = self._found_wanting is known
-        return now >= known.due_at or (
-            is_wanted and now - known.attempted_at >= schedule.UNKNOWN_KID_PAUSE_S
-        )
+        known = self._known
+        return self._found_wanting is known or self._clock.monotonic() >= known.due_at
 
     def _fetch(self) -> None:
         asked_at, started = self._clock.now(), self._clock.monotonic()
         try:
             fetched = self.source.fetch()
         except KeyFetchError as error:
-            self._note_failure(error, started)
+            self._note_failure(error)
             return
         copy = KeyCopy(
             self.source.issuer, self.source.url, asked_at, fetched.max_age_s, fetched.jwks
@@ -147,12 +143,11 @@ class RemoteKeys:
         except KeyStoreError as error:
             self._note_store_fault(error.reason)
 
-    def _note_failure(self, error: KeyFetchError, started: float) -> None:
+    def _note_failure(self, error: KeyFetchError) -> None:
         failures = self._known.failures + 1
         delay_s = schedule.retry_after_s(failures, draw=_DRAWS.random())
         self._known = replace(
             self._known,
-            attempted_at=started,
             failures=failures,
             due_at=self._clock.monotonic() + delay_s,
         )
@@ -167,7 +162,6 @@ class RemoteKeys:
             keys=keys,
             fetched_at=fetched_at,
             usable_until=fetched_at + self._max_stale_s,
-            attempted_at=fetched_at,
             due_at=fetched_at + delay_s,
         )
         if change := KeyChange.between(before, keys):
