@@ -129,8 +129,10 @@ def test_writers_take_turns(folder: Path) -> None:
 
     with ThreadPoolExecutor(5) as pool:
         reader = pool.submit(read)
-        list(pool.map(write, times))
-        ended.set()
+        try:
+            list(pool.map(write, times))
+        finally:
+            ended.set()
 
         assert reader.result() == {RS.issuer}
     assert KeyStore(folder, now=lambda: NOW).load(RS.issuer, URL) == COPY

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,27 @@ def reason_of(keys: RemoteKeys, kid: str | None = "key-1") -> str:
     with pytest.raises(KeysUnavailableError) as caught:
         keys.find("RS256", kid)
     return caught.value.reason
+
+
+@contextmanager
+def fetching(world: World, keys: RemoteKeys, answer: bytes) -> Iterator[None]:
+    """Hold a fetch of *keys* for the length of the block; then *answer* comes."""
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hang(connection: Any) -> None:
+        asked.set()
+        go_on.wait(10)
+        connection.sendall(answer)
+
+    world.provider.answer = hang
+    turn = threading.Thread(target=keys.turn)
+    turn.start()
+    try:
+        assert asked.wait(10)
+        yield
+    finally:
+        go_on.set()
+        turn.join(10)
 
 
 # When a set is fetched.
@@ -183,22 +205,10 @@ def test_no_lookup_waits_for_a_fetch(world: World) -> None:
     """While the provider lets a fetch hang, known kids are found, and unknown ones told so."""
     keys = world.keys()
     keys.turn()
-    asked, go_on = threading.Event(), threading.Event()
-
-    def hang(connection: Any) -> None:
-        asked.set()
-        go_on.wait(10)
-        connection.sendall(published(RS, NEW))
-
-    world.provider.answer = hang
     world.clock.advance(255)
-    turn = threading.Thread(target=keys.turn)
-    turn.start()
-    assert asked.wait(10)
-    found = [keys.find("RS256", "key-1") for _ in range(100)]
-    reason = reason_of(keys, "key-2")
-    go_on.set()
-    turn.join(10)
+    with fetching(world, keys, published(RS, NEW)):
+        found = [keys.find("RS256", "key-1") for _ in range(100)]
+        reason = reason_of(keys, "key-2")
 
     assert all(found)
     assert reason == "key_unknown_and_being_fetched"
@@ -239,22 +249,63 @@ def test_replaced_not_merged(world: World) -> None:
 
 
 def test_restart_during_an_outage(world: World) -> None:
-    """What one process has kept, the next one begins with."""
+    """What one process has kept, the next one begins with, once it has asked in vain."""
     world.keys().turn()
     world.provider.answer = BUSY
     world.clock.advance(7200)
     keys = world.keys()
+    keys.turn()
 
     assert keys.find("RS256", "key-1")
     assert keys.is_settled
 
 
+def test_restart_after_a_removal(world: World) -> None:
+    """A key that was removed while the service was down is not taken, not even for a moment."""
+    world.keys().turn()
+    world.provider.answer = published(NEW)
+    world.clock.advance(7200)
+    keys = world.keys()
+
+    assert (reason_of(keys), keys.is_settled) == ("keys_being_fetched", False)
+    keys.turn()
+    assert (keys.find("RS256", "key-1"), keys.is_settled) == (None, True)
+
+
+def test_old_copy_during_an_outage(world: World) -> None:
+    """A running process goes on through an outage, also with a copy that is newer and yet old."""
+    keys = world.keys()
+    keys.turn()
+    world.provider.answer = BUSY
+    world.clock.advance(1000)
+    keys.turn()
+    world.keep(world.copy(RS, NEW, age_s=400))
+    with fetching(world, keys, BUSY):
+        found = keys.find("RS256", "key-2")
+
+    assert found
+
+
+def test_restart_with_fresh_keys(world: World) -> None:
+    """And keys that are not past their age are good at once, without a fetch."""
+    world.keys().turn()
+    world.clock.advance(200)
+    keys = world.keys()
+
+    assert keys.is_settled
+    assert keys.find("RS256", "key-1")
+    assert world.provider.fetches == 1
+
+
 def test_age_is_counted_from_the_fetch(world: World) -> None:
     """A restart makes no key younger: a day after the fetch it ends for all."""
     world.keys().turn()
+    world.provider.answer = BUSY
     world.clock.advance(86_401)
+    keys = world.keys()
+    keys.turn()
 
-    assert reason_of(world.keys()) == "keys_too_old"
+    assert reason_of(keys) == "keys_too_old"
 
 
 def test_one_fetch_for_all_processes(world: World) -> None:

@@ -45,6 +45,8 @@ class _Knowledge:
     usable_until: float = NEVER
     due_at: float = NEVER
     failures: int = 0
+    is_unconfirmed: bool = False
+    """Whether the keys are a copy past its age that nobody has tried to renew yet."""
 
 
 class RemoteKeys:
@@ -89,12 +91,14 @@ class RemoteKeys:
     def is_settled(self) -> bool:
         """Whether there are keys, or it has been seen that there are none to be had now."""
         known = self._known
-        return known.keys is not None or known.failures > 0
+        return (known.keys is not None and not known.is_unconfirmed) or known.failures > 0
 
     def find(self, algorithm: str, kid: str | None) -> VerificationKey | None:
         known = self._known
         if known.keys is None:
             raise KeysUnavailableError("keys_never_fetched")
+        if known.is_unconfirmed:
+            raise KeysUnavailableError("keys_being_fetched")
         now = self._clock.monotonic()
         if now > known.usable_until:
             raise KeysUnavailableError("keys_too_old")
@@ -137,7 +141,7 @@ class RemoteKeys:
         )
         if self._known.failures:
             self._tell("keys_fetch_recovered", {"failures": self._known.failures})
-        self._adopt(fetched.keys, copy, started)
+        self._adopt(fetched.keys, copy, fetched_at=started)
         try:
             self._store.save(copy)
         except KeyStoreError as error:
@@ -150,12 +154,15 @@ class RemoteKeys:
             self._known,
             failures=failures,
             due_at=self._clock.monotonic() + delay_s,
+            is_unconfirmed=False,
         )
         facts = {"reason": error.reason} | ({"detail": error.detail} if error.detail else {})
         is_alarm = bool(error.detail) or self._known.keys is None
         self._tell("keys_fetch_failed", facts, is_alarm=is_alarm)
 
-    def _adopt(self, keys: NamedKeys, copy: KeyCopy, fetched_at: float) -> None:
+    def _adopt(
+        self, keys: NamedKeys, copy: KeyCopy, *, fetched_at: float, is_unconfirmed: bool = False
+    ) -> None:
         before = self._known.keys
         delay_s = schedule.refresh_after_s(copy.max_age_s, draw=_DRAWS.random())
         self._known = _Knowledge(
@@ -163,6 +170,7 @@ class RemoteKeys:
             fetched_at=fetched_at,
             usable_until=fetched_at + self._max_stale_s,
             due_at=fetched_at + delay_s,
+            is_unconfirmed=is_unconfirmed,
         )
         if change := KeyChange.between(before, keys):
             counts = {name: len(names) for name, names in asdict(change).items()}
@@ -192,7 +200,10 @@ class RemoteKeys:
         if fetched_at > self._known.fetched_at:
             max_age_s = min(max(copy.max_age_s, MIN_AGE_S), self.source.reach.max_age_s)
             keys = keys_from_jwks(copy.jwks, self.source.algorithms)
-            self._adopt(keys, replace(copy, max_age_s=max_age_s), fetched_at)
+            # At a start only: a key may have been removed long ago, and a fetch is under way.
+            is_unconfirmed = not self.is_settled and age_s > max_age_s
+            bounded = replace(copy, max_age_s=max_age_s)
+            self._adopt(keys, bounded, fetched_at=fetched_at, is_unconfirmed=is_unconfirmed)
 
     def _note_store_fault(self, reason: str) -> None:
         """Tell of a fault of the store when it begins, not every two seconds."""
