@@ -191,10 +191,14 @@ def store_name(store: KeyStore, folder: Path) -> str:
     return file.name
 
 
-def test_pipe_is_not_waited_for(store: KeyStore, folder: Path) -> None:
-    """A pipe in the place of a copy is no copy."""
-    name = store_name(store, folder)
-    os.mkfifo(folder / name, 0o600)
+@pytest.mark.parametrize("kind", ["pipe", "directory"])
+def test_only_a_file_is_read(store: KeyStore, folder: Path, kind: str) -> None:
+    """A pipe in the place of a copy is not waited for, and a directory is no copy."""
+    path = folder / store_name(store, folder)
+    if kind == "pipe":
+        os.mkfifo(path, 0o600)
+    else:
+        path.mkdir(mode=0o700)
 
     assert reason_of(store) == "copy_malformed"
 
@@ -205,7 +209,19 @@ def test_directory_that_cannot_be(tmp_path: Path, blocked: str) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file" / "keys" if blocked == "file" else Path("~nobody-at-all/keys")
 
-    assert reason_of(KeyStore(path, now=lambda: NOW)) == "directory_cannot_be_opened"
+    store = KeyStore(path, now=lambda: NOW)
+
+    assert reason_of(store) == "directory_cannot_be_opened"
+    with pytest.raises(KeyStoreError, match="directory_cannot_be_made"):
+        store.save(COPY)
+
+
+def test_looking_makes_nothing(store: KeyStore, folder: Path) -> None:
+    """Whoever only looks, perhaps as another user, leaves no directory behind."""
+    assert store.load(RS.issuer, URL) is None
+    assert store.version(RS.issuer, URL) is None
+
+    assert not folder.exists()
 
 
 def test_home_is_expanded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

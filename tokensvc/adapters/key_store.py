@@ -35,33 +35,43 @@ class KeyStore:
 
     def version(self, issuer: str, url: str) -> Version | None:
         """Return which copy is there, without reading it; None where there is none."""
-        with self._opened() as directory:
-            try:
+        try:
+            with self._opened() as directory:
                 found = os.stat(_name(issuer, url), dir_fd=directory, follow_symlinks=False)
-            except FileNotFoundError:
-                return None
+        except FileNotFoundError:
+            return None
         return (found.st_ino, found.st_mtime_ns, found.st_size)
 
     def load(self, issuer: str, url: str) -> KeyCopy | None:
         """Return the copy of the keys that *issuer* has at *url*, if there is one."""
-        with self._opened() as directory:
-            return self._load(directory, issuer, url)
+        try:
+            with self._opened() as directory:
+                return self._load(directory, issuer, url)
+        except FileNotFoundError:
+            return None
 
     def save(self, copy: KeyCopy) -> None:
         """Keep *copy*, whole or not at all, unless one that was asked for later is there."""
-        with self._opened() as directory, _alone_in(directory):
-            try:
-                kept = self._load(directory, copy.issuer, copy.url)
-            except KeyStoreError:
-                kept = None
-            if kept is None or kept.fetched_at <= copy.fetched_at:
-                _write(directory, _name(copy.issuer, copy.url), copy.to_text())
+        try:
+            self._directory.expanduser().mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, RuntimeError):
+            raise KeyStoreError("directory_cannot_be_made") from None
+        try:
+            with self._opened() as directory, _alone_in(directory):
+                if self._kept_at(directory, copy) <= copy.fetched_at:
+                    _write(directory, _name(copy.issuer, copy.url), copy.to_text())
+        except FileNotFoundError:
+            raise KeyStoreError("directory_cannot_be_used") from None
 
-    def _load(self, directory: int, issuer: str, url: str) -> KeyCopy | None:
-        raw = _read(directory, _name(issuer, url))
-        if raw is None:
-            return None
-        copy = parse_copy(raw)
+    def _kept_at(self, directory: int, copy: KeyCopy) -> float:
+        """Return when the copy that is there was asked for; 0 if none can be used."""
+        try:
+            return self._load(directory, copy.issuer, copy.url).fetched_at
+        except (KeyStoreError, FileNotFoundError):
+            return 0.0
+
+    def _load(self, directory: int, issuer: str, url: str) -> KeyCopy:
+        copy = parse_copy(_read(directory, _name(issuer, url)))
         if (copy.issuer, copy.url) != (issuer, url):
             raise KeyStoreError("copy_of_another_issuer")
         if copy.fetched_at > self._now() + CLOCK_STEP_S:
@@ -70,17 +80,23 @@ class KeyStore:
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        """Hold the directory open, proven to be ours: what is done in it is done in that one."""
+        """Hold the directory open, proven to be ours: what is done in it is done in that one.
+
+        Where it or a file in it does not exist, FileNotFoundError says so.
+        """
         try:
             path = self._directory.expanduser()
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
             directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise
         except (OSError, RuntimeError):
             # RuntimeError: there is no home directory.
             raise KeyStoreError("directory_cannot_be_opened") from None
         try:
             _demand_ours(os.fstat(directory), "directory")
             yield directory
+        except FileNotFoundError:
+            raise
         except OSError:
             raise KeyStoreError("directory_cannot_be_used") from None
         finally:
@@ -99,22 +115,19 @@ def _demand_ours(found: os.stat_result, what: str) -> None:
         raise KeyStoreError(f"{what}_open_to_others")
 
 
-def _read(directory: int, name: str) -> bytes | None:
+def _read(directory: int, name: str) -> bytes:
+    # A pipe in its place would be waited for.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    opened = os.open(name, flags, dir_fd=directory)
     try:
-        # A pipe in its place would be waited for.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        opened = os.open(name, flags, dir_fd=directory)
-    except FileNotFoundError:
-        return None
-    with open(opened, "rb") as file:  # noqa: PTH123 (a descriptor has no path)
         found = os.fstat(opened)
         _demand_ours(found, "copy")
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_COPY_BYTES:
             raise KeyStoreError("copy_malformed")
-        raw = file.read(MAX_COPY_BYTES + 1)
-    if len(raw) > MAX_COPY_BYTES:
-        raise KeyStoreError("copy_malformed")
-    return raw
+        with open(opened, "rb", closefd=False) as file:
+            return file.read(MAX_COPY_BYTES)
+    finally:
+        os.close(opened)
 
 
 def _write(directory: int, name: str, text: bytes) -> None:
