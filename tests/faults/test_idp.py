@@ -18,6 +18,7 @@ from tests.journeys.certificates import Certificate, a_certificate
 from tests.processes import a_free_port
 from tests.raw_server import an_answer
 from tests.remote_issuers import (
+    QUICK,
     Clock,
     Provider,
     RemoteService,
@@ -41,7 +42,7 @@ def with_known_keys(folder: Path, clock: Clock, url: str, **keys: Any) -> Remote
     """Return a service that begins with keys on disk, fetched an hour ago."""
     copy = KeyCopy(RS.issuer, url, clock.now() - 3600, 300.0, a_set(RS))
     KeyStore(folder / "keys", now=clock.now).save(copy)
-    return a_remote_service(folder, clock, a_remote_table(jwks_url=url), **keys)
+    return a_remote_service(folder, clock, a_remote_table(jwks_url=url), **QUICK, **keys)
 
 
 def last_event(service: RemoteService) -> str:
@@ -86,7 +87,7 @@ def test_answers(row: FaultRow, tmp_path: Path) -> None:
             service = with_known_keys(tmp_path, clock, provider.jwks_url)
         else:
             table = a_remote_table(jwks_url=provider.jwks_url)
-            service = a_remote_service(tmp_path, clock, table)
+            service = a_remote_service(tmp_path, clock, table, **QUICK)
         service.fetch()
 
         assert seen(row, service, signed_by(RS, clock)) == row
@@ -105,7 +106,8 @@ def test_configurations(row: FaultRow, tmp_path: Path) -> None:
         url = f"{issuer}/.well-known/openid-configuration"
         copy = KeyCopy(issuer, url, clock.now() - 3600, 300.0, a_set(signer))
         KeyStore(tmp_path / "keys", now=clock.now).save(copy)
-        service = a_remote_service(tmp_path, clock, a_remote_table(signer, discovery=True))
+        table = a_remote_table(signer, discovery=True)
+        service = a_remote_service(tmp_path, clock, table, **QUICK)
         service.fetch()
 
         assert seen(row, service, signed_by(signer, clock)) == row
