@@ -26,6 +26,7 @@ from tokensvc.settings_loading import load_settings
 
 THIRD_SECRET: Final = "nV2xH7qKt9Bw4Zc6Lr8Jd3Sf5Gy1PmAe"
 OTHER_API_KEY: Final = "77aa55cc33ee11bb99dd77ff55aa33cc11ee99bb"
+THIRD_API_KEY: Final = "1f2e3d4c5b6a79880716253443526170fedcba98"
 OTHER_LOG_KEY: Final = "Ur0tP5aS3dF8gH1jK6zX4bV9cN2wL7yQ"
 ANSWER: Final = json.dumps({"data": {"uid": "alice", "authToken": "alice_1"}}).encode()
 RECOVERY_S: Final = 10.0
@@ -167,6 +168,33 @@ def test_new_api_key_is_sent(tmp_path: Path) -> None:
     known = (API_KEY, OTHER_API_KEY)
     sent = [key for request in vendor.requests for key in known if key.encode() in request]
     assert sent == [API_KEY, OTHER_API_KEY]
+
+
+def test_new_previous_api_key_is_tried(tmp_path: Path) -> None:
+    """Both REST keys are read again: where the new one is not taken yet, the old one is tried."""
+    refusal = json.dumps({"error": {"code": "AUTH_ERR_APIKEY_NOT_FOUND", "message": ""}}).encode()
+    answers = (an_answer(ANSWER), an_answer(refusal, status="401 Unauthorized"), an_answer(ANSWER))
+    with raw_server(*answers) as vendor:
+        settings = load_settings(
+            an_environment(
+                TOKENSVC_COMETCHAT__BASE_URL=f"{vendor.url}/v3",
+                TOKENSVC_COMETCHAT__API_KEY=None,
+                TOKENSVC_COMETCHAT__API_KEY_PREVIOUS_FILE=a_file(tmp_path, "before", THIRD_API_KEY),
+                **an_api_key_file(tmp_path),
+            )
+        )
+        services = assemble(settings, log_stream=WatchedLog())
+        service = Service(app_around(services, settings), WatchedLog())
+        service.login()
+
+        a_file(tmp_path, "before", API_KEY)
+        a_file(tmp_path, "api_key", OTHER_API_KEY)
+        services.watcher.look()
+        status = service.login().status_code
+
+    known = (API_KEY, OTHER_API_KEY, THIRD_API_KEY)
+    sent = [key for request in vendor.requests for key in known if key.encode() in request]
+    assert (status, sent) == (201, [API_KEY, OTHER_API_KEY, API_KEY])
 
 
 def test_new_log_key_gives_new_fingerprints(tmp_path: Path) -> None:
