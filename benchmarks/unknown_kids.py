@@ -15,10 +15,11 @@ from pathlib import Path
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tokensvc.adapters.http_client import Timeouts
+from tokensvc.adapters.clocks import Clocks
+from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_source import KeySource, Reach
 from tokensvc.adapters.key_store import KeyStore
-from tokensvc.adapters.remote_keys import Clock, RemoteKeys
+from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.domain.errors import CallerError
 from tokensvc.domain.uids import uid_rule
@@ -102,8 +103,8 @@ class Pace:
 def a_verifier(url: str, folder: Path) -> tuple[JWTSessionVerifier, RemoteKeys]:
     """Return a verifier whose keys have been fetched more than 30 seconds ago."""
     ahead_s = [0.0]
-    clock = Clock(lambda: time.time() + ahead_s[0], lambda: time.monotonic() + ahead_s[0])
-    reach = Reach(Timeouts(1.0, 3.0, 3.0))
+    clock = Clocks(lambda: time.time() + ahead_s[0], lambda: time.monotonic() + ahead_s[0])
+    reach = Reach(Bounds(1.0, 3.0, 3.0))
     keys = RemoteKeys(
         KeySource(ISSUER, url, frozenset({"RS256"}), is_discovery=False, reach=reach),
         KeyStore(folder, now=clock.now),

@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.builders import API_KEY, OTHER_SECRET, SECRET, a_sessions_table, an_environment
 from tokensvc.domain.secrecy import looks_guessable, looks_like_placeholder
-from tokensvc.settings import SessionSettings, Settings
+from tokensvc.settings import Settings
 from tokensvc.settings_loading import ConfigurationError, load_settings, setting_names
+from tokensvc.settings_sections import SessionSettings
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,9 +12,10 @@ from pydantic import SecretStr, ValidationError
 from tokensvc.adapters.key_sets import KeyPolicyError, KeySet, key_from_pem, keys_from_jwks
 from tokensvc.adapters.redis_limits import without_credentials
 from tokensvc.adapters.secrets import CurrentKeys, SecretRefusedError, WatchedFile
-from tokensvc.settings import Section, Settings
+from tokensvc.settings import Settings
 from tokensvc.settings_checks import read_file, secret_text
 from tokensvc.settings_faults import faults_across, secret_tables, sentence
+from tokensvc.settings_sections import Section
 
 KEY_FILES: Final = ("public_key_previous_file", "public_key_file", "jwks_file")
 
@@ -27,8 +28,8 @@ class SecretsInForce:
     """
 
     def __init__(self, settings: Settings, *, mask: Callable[[Iterable[str]], None]) -> None:
-        self._settings = settings
         self._mask = mask
+        self._put_in_force(settings)
         self.session_keys = {
             table.issuer: CurrentKeys(table.load_keys(), table.load_previous_keys())
             for table in settings.sessions
@@ -38,22 +39,15 @@ class SecretsInForce:
 
     def api_keys(self) -> Sequence[str]:
         """Return the REST API keys to try, the current one first."""
-        return self._settings.cometchat.api_keys()
+        return self._api_keys
 
     def storage_url(self) -> str:
         """Return where limits are counted, with the password in force."""
         return self._settings.limits.storage_url.get_secret_value()
 
     def log_key(self) -> bytes:
-        """Return the key of the log's fingerprints.
-
-        Without one of its own it is derived from the REST key, so that all processes
-        agree and nothing has to be set; it changes when that key does.
-        """
-        if self._settings.audit.log_key:
-            return self._settings.audit.log_key.get_secret_value().encode()
-        api_key = self.api_keys()[0].encode()
-        return hmac.digest(api_key, b"tokensvc log fingerprints", hashlib.sha256)
+        """Return the key of the log's fingerprints."""
+        return self._log_key
 
     def files(self) -> Iterator[WatchedFile]:
         """Yield every file that one of the secrets comes from.
@@ -74,6 +68,12 @@ class SecretsInForce:
                     reread = partial(self._reread_keys, index, name, path)
                     yield WatchedFile(_dotted(["sessions", index, name]), path, reread)
 
+    def _put_in_force(self, settings: Settings) -> None:
+        self._settings = settings
+        # Logins ask for these: they shall not have to open the settings for it.
+        self._api_keys = settings.cometchat.api_keys()
+        self._log_key = _log_key(settings)
+
     def _reread_text(self, place: list[Any], name: str, path: Path) -> bool:
         try:
             text = secret_text(path)
@@ -88,7 +88,7 @@ class SecretsInForce:
         if faults:
             raise SecretRefusedError("; ".join(faults))
         self._mask(candidate.secret_values())
-        self._settings = candidate
+        self._put_in_force(candidate)
         if place[0] == "sessions":
             session = candidate.sessions[place[1]]
             keys = self.session_keys[session.issuer]
@@ -109,6 +109,18 @@ class SecretsInForce:
         has_changed: bool = getattr(keys, kept) != found
         setattr(keys, kept, found)
         return has_changed
+
+
+def _log_key(settings: Settings) -> bytes:
+    """Return the log key of *settings*.
+
+    Without one of its own it is derived from the REST key, so that all processes
+    agree and nothing has to be set; it changes when that key does.
+    """
+    if settings.audit.log_key:
+        return settings.audit.log_key.get_secret_value().encode()
+    api_key = settings.cometchat.api_keys()[0].encode()
+    return hmac.digest(api_key, b"tokensvc log fingerprints", hashlib.sha256)
 
 
 def _at(settings: Settings, place: list[Any]) -> Section:

@@ -13,13 +13,14 @@ from limits.strategies import MovingWindowRateLimiter
 
 from tokensvc.adapters.audit_log import AuditLog, LineStream
 from tokensvc.adapters.background import Periodic
+from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.errand import errand_within
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
 from tokensvc.adapters.line_queue import LineQueue
 from tokensvc.adapters.metrics import MEDIA_TYPE, Metrics
 from tokensvc.adapters.redis_limits import shared_options
-from tokensvc.adapters.remote_keys import Clock, RemoteKeys
+from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.domain.audit import Announcer, Fingerprinter, Notify
@@ -29,7 +30,8 @@ from tokensvc.domain.uids import uid_rule
 from tokensvc.rotation import SecretsInForce
 from tokensvc.services_directory import chat_directory
 from tokensvc.services_keys import remote_keys
-from tokensvc.settings import SessionSettings, Settings
+from tokensvc.settings import Settings
+from tokensvc.settings_sections import SessionSettings
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller
 from tokensvc.web.operations import Exposition
@@ -67,7 +69,7 @@ def assemble(
     log_stream: TextIO | None = None,
 ) -> Services:
     """Return the services that *settings* ask for, writing their log to stdout."""
-    clock = Clock(now, monotonic)
+    clock = Clocks(now, monotonic)
     notify = Announcer()
     audit_log = AuditLog(log_stream or _stdout(notify), secrets=settings.secret_values())
     metrics = Metrics() if settings.http.metrics else None

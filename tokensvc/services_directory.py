@@ -2,10 +2,10 @@
 
 from tokensvc.adapters.breaker import Breaker, BreakerRule
 from tokensvc.adapters.bulkhead import Bulkhead
+from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.cometchat import CometChatClient
-from tokensvc.adapters.http_client import HTTPClient, Timeouts
+from tokensvc.adapters.http_client import Bounds, HTTPClient
 from tokensvc.adapters.redis_limits import redis_client
-from tokensvc.adapters.remote_keys import Clock
 from tokensvc.adapters.request_budget import RequestBudget
 from tokensvc.adapters.rest_keys import RESTKeys
 from tokensvc.adapters.retry_budget import RetryBudget
@@ -19,11 +19,11 @@ from tokensvc.web.tokens import MAX_BODIES_AT_ONCE
 
 
 def chat_directory(
-    settings: Settings, secrets: SecretsInForce, clock: Clock, notify: Notify
+    settings: Settings, secrets: SecretsInForce, clock: Clocks, notify: Notify
 ) -> CometChatClient:
     """Return the client of CometChat's REST API, under the policy that *settings* ask for."""
     cometchat = settings.cometchat
-    timeouts = Timeouts(
+    bounds = Bounds(
         connect_s=cometchat.connect_timeout_s,
         read_s=cometchat.read_timeout_s,
         total_s=cometchat.try_timeout_s,
@@ -31,7 +31,7 @@ def chat_directory(
     http = HTTPClient(
         cometchat.rest_url,
         pool_size=cometchat.max_in_flight,
-        timeouts=timeouts,
+        bounds=bounds,
         ca_file=cometchat.ca_file,
         now=clock.now,
     )
@@ -49,7 +49,7 @@ def chat_directory(
     )
 
 
-def _breaker(settings: Settings, clock: Clock, notify: Notify) -> Breaker:
+def _breaker(settings: Settings, clock: Clocks, notify: Notify) -> Breaker:
     upstream = settings.upstream
     rule = BreakerRule(
         failure_ratio=upstream.breaker_failure_ratio,
@@ -73,7 +73,7 @@ def _bulkhead(settings: Settings) -> Bulkhead:
 
 
 def _request_budget(
-    settings: Settings, secrets: SecretsInForce, clock: Clock, notify: Notify
+    settings: Settings, secrets: SecretsInForce, clock: Clocks, notify: Notify
 ) -> RequestBudget:
     cometchat = settings.cometchat
     per_minute = cometchat.plan_limit_per_minute

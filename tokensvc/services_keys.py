@@ -3,15 +3,16 @@
 import time
 from collections.abc import Callable, Iterator
 
-from tokensvc.adapters.http_client import Timeouts
+from tokensvc.adapters.clocks import Clocks
+from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_source import KeySource, Reach
 from tokensvc.adapters.key_store import KeyStore
-from tokensvc.adapters.remote_keys import Clock, RemoteKeys
+from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.domain.audit import Notify
 from tokensvc.settings import Settings
 
 
-def remote_keys(settings: Settings, *, notify: Notify, clock: Clock) -> dict[str, RemoteKeys]:
+def remote_keys(settings: Settings, *, notify: Notify, clock: Clocks) -> dict[str, RemoteKeys]:
     """Return the key sets that must be fetched, by issuer; nothing is fetched yet."""
     store = key_store(settings, now=clock.now)
     return {
@@ -25,7 +26,7 @@ def remote_keys(settings: Settings, *, notify: Notify, clock: Clock) -> dict[str
 def key_sources(settings: Settings) -> Iterator[KeySource]:
     """Yield where keys must be fetched from."""
     keys = settings.keys
-    timeouts = Timeouts(keys.connect_timeout_s, keys.total_timeout_s, keys.total_timeout_s)
+    bounds = Bounds(keys.connect_timeout_s, keys.total_timeout_s, keys.total_timeout_s)
     for table in settings.sessions:
         if table.key_url is not None:
             yield KeySource(
@@ -33,7 +34,7 @@ def key_sources(settings: Settings) -> Iterator[KeySource]:
                 url=table.key_url,
                 algorithms=frozenset(table.algorithms),
                 is_discovery=table.discovery,
-                reach=Reach(timeouts, keys.ca_file, keys.max_age_s),
+                reach=Reach(bounds, keys.ca_file, keys.max_age_s),
             )
 
 

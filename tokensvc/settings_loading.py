@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from tokensvc.settings import SessionSettings, Settings
+from tokensvc.settings import Settings
 from tokensvc.settings_checks import read_file, secret_text
 from tokensvc.settings_faults import (
     PREFIX,
@@ -22,6 +22,7 @@ from tokensvc.settings_faults import (
     setting_name,
     variable_name,
 )
+from tokensvc.settings_sections import SessionSettings
 
 CONFIG_NAME: Final = "TOKENSVC_CONFIG"
 SECRETS: Final = ("api_key", "api_key_previous", "storage_url", "log_key")

@@ -13,25 +13,25 @@ import pytest
 from tests.raw_server import Conversation, an_answer, raw_server
 from tokensvc.adapters.http_client import (
     MAX_ANSWER_BYTES,
+    Bounds,
     HTTPClient,
     HTTPFailureError,
-    Timeouts,
     retry_after_s,
 )
 
 KEY = {"apikey": "canary-key"}
 OK = an_answer(b"{}")
-QUICK = Timeouts(connect_s=0.5, read_s=0.3, total_s=0.6)
+QUICK = Bounds(connect_s=0.5, read_s=0.3, total_s=0.6)
 
 
-def a_client(url: str, *, timeouts: Timeouts | None = None) -> HTTPClient:
-    return HTTPClient(url + "/v3", pool_size=4, timeouts=timeouts)
+def a_client(url: str, *, bounds: Bounds | None = None) -> HTTPClient:
+    return HTTPClient(url + "/v3", pool_size=4, bounds=bounds)
 
 
 def failure_of(answer: bytes | Conversation) -> str:
     """Return the fixed word for *answer*."""
     with raw_server(answer) as server, pytest.raises(HTTPFailureError) as raised:
-        a_client(server.url, timeouts=QUICK).send("POST", "/users", b"{}", KEY)
+        a_client(server.url, bounds=QUICK).send("POST", "/users", b"{}", KEY)
     return raised.value.reason
 
 
@@ -327,7 +327,7 @@ def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
 
 def sending_failure(url: str, **parts: Any) -> HTTPFailureError:
     with pytest.raises(HTTPFailureError) as raised:
-        a_client(url, timeouts=QUICK).send("POST", "/users", b"{}", KEY, **parts)
+        a_client(url, bounds=QUICK).send("POST", "/users", b"{}", KEY, **parts)
     return raised.value
 
 

@@ -9,7 +9,7 @@ from tests.raw_server import an_answer
 from tests.remote_issuers import a_provider, a_set, published
 from tests.security.forging import RS
 from tokensvc.adapters.discovery import configuration_url, parse_jwks_uri
-from tokensvc.adapters.http_client import Timeouts
+from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_schedule import refresh_after_s, retry_after_s
 from tokensvc.adapters.key_sets import MAX_JWKS_BYTES, KeyPolicyError
 from tokensvc.adapters.key_source import KeyFetchError, KeySource, Reach, lifetime_s
@@ -17,7 +17,7 @@ from tokensvc.adapters.key_urls import parse_key_url
 
 
 def a_source(url: str, *, issuer: str = RS.issuer, is_discovery: bool = False) -> KeySource:
-    reach = Reach(Timeouts(0.5, 1.0, 1.0), max_age_s=3600.0)
+    reach = Reach(Bounds(0.5, 1.0, 1.0), max_age_s=3600.0)
     return KeySource(issuer, url, frozenset({"RS256"}), is_discovery, reach)
 
 

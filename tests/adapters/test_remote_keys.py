@@ -13,11 +13,11 @@ from tests.fakes import Notices
 from tests.raw_server import an_answer
 from tests.remote_issuers import Clock, Provider, a_provider, a_set, a_signer, published
 from tests.security.forging import RS
-from tokensvc.adapters.http_client import Timeouts
+from tokensvc.adapters.clocks import Clocks
+from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_copies import KeyCopy
 from tokensvc.adapters.key_source import KeySource, Reach
 from tokensvc.adapters.key_store import KeyStore
-from tokensvc.adapters.remote_keys import Clock as Clocks
 from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.domain.errors import KeysUnavailableError
 
@@ -41,7 +41,7 @@ class World:
             self.provider.jwks_url,
             frozenset({"RS256"}),
             is_discovery=False,
-            reach=Reach(Timeouts(0.5, 1.0, 1.0), **reach),
+            reach=Reach(Bounds(0.5, 1.0, 1.0), **reach),
         )
         return RemoteKeys(
             source,

@@ -60,8 +60,10 @@ def _client_sees(row: Told) -> str:
 
 
 def _operator_sees(row: Told) -> str:
-    is_word = row.operator.replace("_", "").isalnum()
-    return f"`{row.operator}`" if is_word else row.operator or NOTHING
+    words = row.operator.split()
+    if all(word.replace("_", "").isalnum() for word in words):
+        return ", ".join(f"`{word}`" for word in words) or NOTHING
+    return row.operator
 
 
 def _action(code: str) -> str:

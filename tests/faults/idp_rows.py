@@ -31,6 +31,11 @@ class FaultRow:
     answer: Answer | None = field(default=None, repr=False, compare=False)
     """What the provider answers; None where that is not what is wrong."""
 
+    @property
+    def operator(self) -> str:
+        """What the operator reads, as the faults document has it."""
+        return self.event.replace(":", "")
+
 
 HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
@@ -231,16 +236,14 @@ REFUSED_FIRST = FaultRow(
     "keys_unavailable",
     "keys_fetch_failed: connection_failed",
 )
-BLACK_HOLE = FaultRow(KNOWN, "black hole", 201, "ok", "keys_fetch_failed: timeout")
-NO_NAME = FaultRow(KNOWN, "DNS failure", 201, "ok", "keys_fetch_failed: connection_failed")
-EXPIRED = FaultRow(
-    KNOWN, "TLS certificate expired", 201, "ok", "keys_fetch_failed: connection_failed"
-)
+BLACK_HOLE = FaultRow(KNOWN, "black hole", 201, "ok", "keys_fetch_failed: connect_timeout")
+NO_NAME = FaultRow(KNOWN, "DNS failure", 201, "ok", "keys_fetch_failed: name_not_resolved")
+EXPIRED = FaultRow(KNOWN, "TLS certificate expired", 201, "ok", "keys_fetch_failed: tls_failed")
 WRONG_HOST = FaultRow(
-    KNOWN, "TLS certificate of another host", 201, "ok", "keys_fetch_failed: connection_failed"
+    KNOWN, "TLS certificate of another host", 201, "ok", "keys_fetch_failed: tls_failed"
 )
 UNKNOWN_AUTHORITY = FaultRow(
-    KNOWN, "TLS certificate of nobody we know", 201, "ok", "keys_fetch_failed: connection_failed"
+    KNOWN, "TLS certificate of nobody we know", 201, "ok", "keys_fetch_failed: tls_failed"
 )
 KEY_REMOVED = FaultRow(KNOWN, "key removed", 401, "session_invalid", "keys_changed", published(NEW))
 KEY_REPLACED = FaultRow(

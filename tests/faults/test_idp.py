@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.faults import idp_rows as rows
-from tests.faults.idp_rows import NEW, FaultRow
+from tests.faults.idp_rows import NEW, ROWS, FaultRow
 from tests.journeys.certificates import Certificate, a_certificate
 from tests.processes import a_free_port
 from tests.raw_server import an_answer
@@ -71,9 +71,9 @@ def demand_recovery(service: RemoteService, clock: Clock) -> None:
 
 def test_every_row_is_told_apart() -> None:
     """The rows can be a table: no two are of one fault."""
-    names = {(row.neighbour, row.fault) for row in rows.ROWS}
+    names = {(row.neighbour, row.fault) for row in ROWS}
 
-    assert len(names) == len(rows.ROWS) >= 100
+    assert len(names) == len(ROWS) >= 100
 
 
 @pytest.mark.parametrize(

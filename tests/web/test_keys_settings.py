@@ -21,7 +21,7 @@ from tests.remote_issuers import (
     signed_by,
 )
 from tests.security.forging import RS
-from tokensvc.adapters.http_client import Timeouts
+from tokensvc.adapters.http_client import Bounds
 from tokensvc.services_keys import key_sources
 from tokensvc.settings_loading import ConfigurationError, load_settings
 
@@ -164,7 +164,7 @@ def test_timeouts_reach_the_source() -> None:
     )
 
     (source,) = key_sources(chosen)
-    assert source.reach.timeouts == Timeouts(connect_s=0.5, read_s=7, total_s=7)
+    assert source.reach.bounds == Bounds(connect_s=0.5, read_s=7, total_s=7)
 
 
 @pytest.mark.parametrize("is_set", [True, False])

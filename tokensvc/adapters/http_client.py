@@ -63,12 +63,16 @@ class HTTPAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long an exchange may take: to connect (name and handshake too), to read, and in all."""
+class Bounds:
+    """How long an exchange may take: to connect (name and handshake too), to read, and in all.
+
+    And how large its answer may be.
+    """
 
     connect_s: float = 1.0
     read_s: float = 2.0
     total_s: float = 5.0
+    answer_bytes: int = MAX_ANSWER_BYTES
 
 
 class HTTPClient:
@@ -84,27 +88,25 @@ class HTTPClient:
         base_url: str,
         *,
         pool_size: int,
-        timeouts: Timeouts | None = None,
+        bounds: Bounds | None = None,
         ca_file: Path | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._pool_size = pool_size
-        self._timeouts = timeouts or Timeouts()
+        self._bounds = bounds or Bounds()
         self._ca_file = ca_file
         self._now = now
         self.resolver = RESOLVER
         self._session: tuple[int, requests.Session] | None = None
 
-    def send(  # noqa: PLR0913 (mended below)
+    def send(
         self,
         method: str,
         path: str,
         body: bytes,
         headers: Mapping[str, str],
         within_s: float = math.inf,
-        *,
-        max_answer_bytes: int = MAX_ANSWER_BYTES,
     ) -> HTTPAnswer:
         """Return the answer to one request, or raise `HTTPFailureError`.
 
@@ -112,19 +114,19 @@ class HTTPClient:
         not get into it before it is proven to be harmless. *within_s* shortens the
         client's own time-outs.
         """
-        timeouts = self._timeouts
-        with exchange_within(min(timeouts.total_s, within_s), self.resolver) as exchange:
+        bounds = self._bounds
+        with exchange_within(min(bounds.total_s, within_s), self.resolver) as exchange:
             try:
                 with self._session_of_process().request(
                     method,
                     self._base_url + path,
                     data=body,
                     headers=headers,
-                    timeout=(timeouts.connect_s, timeouts.read_s),
+                    timeout=(bounds.connect_s, bounds.read_s),
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    return self._whole(response, max_answer_bytes)
+                    return self._whole(response)
             except (
                 requests.RequestException,
                 TransportError,
@@ -165,14 +167,14 @@ class HTTPClient:
         session.mount(self._base_url, pool)
         return session
 
-    def _whole(self, response: requests.Response, max_answer_bytes: int) -> HTTPAnswer:
+    def _whole(self, response: requests.Response) -> HTTPAnswer:
         if response.status_code < 200:  # noqa: PLR2004 (the answer itself is still to come)
             response.raw.close()
             raise HTTPFailureError("answer_not_final")
         body = bytearray()
         while chunk := response.raw.read1(_CHUNK_BYTES):
             body += chunk
-            if len(body) > max_answer_bytes:
+            if len(body) > self._bounds.answer_bytes:
                 raise HTTPFailureError("answer_too_large")
         media_type = response.headers.get("Content-Type", "").partition(";")[0]
         return HTTPAnswer(

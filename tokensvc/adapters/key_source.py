@@ -1,12 +1,12 @@
 """A key source: where an issuer publishes its keys, and one bounded attempt to fetch them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from tokensvc.adapters.discovery import parse_jwks_uri
-from tokensvc.adapters.http_client import HTTPAnswer, HTTPClient, HTTPFailureError, Timeouts
+from tokensvc.adapters.http_client import Bounds, HTTPAnswer, HTTPClient, HTTPFailureError
 from tokensvc.adapters.key_sets import MAX_JWKS_BYTES, KeyPolicyError, NamedKeys, keys_from_jwks
 
 MIN_AGE_S: Final = 60.0
@@ -40,7 +40,7 @@ class FetchedKeys:
 class Reach:
     """How a source is asked: for how long, whom TLS trusts, and the oldest answer that will do."""
 
-    timeouts: Timeouts
+    bounds: Bounds
     ca_file: Path | None = None
     max_age_s: float = DEFAULT_AGE_S
 
@@ -79,11 +79,11 @@ class KeySource:
         client = HTTPClient(
             f"{parts.scheme}://{parts.netloc}",
             pool_size=1,
-            timeouts=self.reach.timeouts,
+            bounds=replace(self.reach.bounds, answer_bytes=MAX_JWKS_BYTES),
             ca_file=self.reach.ca_file,
         )
         try:
-            answer = client.send("GET", path, b"", _HEADERS, max_answer_bytes=MAX_JWKS_BYTES)
+            answer = client.send("GET", path, b"", _HEADERS)
         except HTTPFailureError as failure:
             raise KeyFetchError(failure.reason) from None
         if answer.status != 200:  # noqa: PLR2004 (nothing else is a key set, not even a 204)

@@ -1,13 +1,13 @@
 """Remote keys: an issuer's published keys, fetched beside the requests and read without waiting."""
 
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from tokensvc.adapters import key_schedule as schedule
 from tokensvc.adapters.background import Periodic
+from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.key_copies import KeyCopy, KeyStoreError
 from tokensvc.adapters.key_refresh import KeyChange
 from tokensvc.adapters.key_sets import (
@@ -23,14 +23,6 @@ from tokensvc.domain.errors import KeysUnavailableError
 
 NEVER: Final = float("-inf")
 _DRAWS: Final = random.SystemRandom()
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time of day in UNIX seconds, and one that only goes forward."""
-
-    now: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +56,7 @@ class RemoteKeys:
         *,
         max_stale_s: float,
         notify: Notify,
-        clock: Clock,
+        clock: Clocks,
     ) -> None:
         self.source = source
         self._store = store

@@ -19,7 +19,7 @@ from tokensvc.cli.serve import run_server
 from tokensvc.cli.session_token import DevelopmentSigner
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
 from tokensvc.emulator import EmulatorServer
-from tokensvc.settings import CometChatSettings
+from tokensvc.settings_sections import CometChatSettings
 
 HOST: Final = "127.0.0.1"
 REAL_APP: Final = tuple(f"TOKENSVC_COMETCHAT__{name}" for name in ("APP_ID", "REGION", "API_KEY"))

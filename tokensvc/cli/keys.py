@@ -17,7 +17,8 @@ from tokensvc.adapters.key_source import KeyFetchError, KeySource
 from tokensvc.adapters.key_store import KeyStore
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.services_keys import key_sources, key_store
-from tokensvc.settings import SessionSettings, Settings
+from tokensvc.settings import Settings
+from tokensvc.settings_sections import SessionSettings
 
 ANY_KID: Final = "(any kid)"
 NO_KID: Final = "(no kid)"

@@ -21,8 +21,8 @@ from granian.http import HTTP1Settings
 from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
 from tokensvc.cli.loading import settings_or_exit
-from tokensvc.settings import ServerSettings
 from tokensvc.settings_loading import ConfigurationError, load_settings
+from tokensvc.settings_sections import ServerSettings
 
 HEADER_READ_TIMEOUT_MS: Final = 10_000
 MAX_CONNECTIONS: Final = 10_000

@@ -9,7 +9,8 @@ import jwt
 
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
-from tokensvc.settings import SessionSettings, Settings
+from tokensvc.settings import Settings
+from tokensvc.settings_sections import SessionSettings
 
 
 @click.command("session-token")
