@@ -9,10 +9,12 @@ from pathlib import Path
 
 import jwt
 import pytest
+from click.testing import CliRunner
 
 from tests.builders import API_KEY, OTHER_SECRET, SECRET, a_sessions_table, an_environment
 from tests.processes import command
 from tokensvc import __version__
+from tokensvc.cli import main
 
 ROOT = Path(__file__).parents[2]
 DEVELOPMENT = {"TOKENSVC_CONFIG": str(ROOT / "config/development.toml")}
@@ -123,6 +125,25 @@ def test_session_token_of_bad_wishes(arguments: tuple[str, ...]) -> None:
 
     assert done.returncode != 0
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "99999", "eighty"])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("serve", "--port"),
+        ("emulator", "--port"),
+        ("demo", "--port"),
+        ("demo", "--service-port"),
+        ("demo", "--emulator-port"),
+    ],
+)
+def test_port_that_is_none(name: str, option: str, port: str) -> None:
+    """A number that no port has is a mistake in the command line, before anything starts."""
+    done = CliRunner().invoke(main, [name, option, port])
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"Invalid value for '{option}'" in done.stderr
 
 
 def test_version() -> None:

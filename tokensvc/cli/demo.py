@@ -22,6 +22,7 @@ from tokensvc.emulator import EmulatorServer
 from tokensvc.settings_sections import CometChatSettings
 
 HOST: Final = "127.0.0.1"
+PORT: Final = click.IntRange(1, 65535)
 REAL_APP: Final = tuple(f"TOKENSVC_COMETCHAT__{name}" for name in ("APP_ID", "REGION", "API_KEY"))
 SAMPLE_USER: Final = "alice"
 DEACTIVATED_USER: Final = "dora"
@@ -39,9 +40,9 @@ class Ports:
 
 
 @click.command()
-@click.option("--port", default=8000, show_default=True, help="The page's port.")
-@click.option("--service-port", default=8080, show_default=True)
-@click.option("--emulator-port", default=8090, show_default=True)
+@click.option("--port", type=PORT, default=8000, show_default=True, help="The page's port.")
+@click.option("--service-port", type=PORT, default=8080, show_default=True)
+@click.option("--emulator-port", type=PORT, default=8090, show_default=True)
 def demo(port: int, service_port: int, emulator_port: int) -> None:
     """Start the emulator, the service and a page to log in with.
 

@@ -12,11 +12,14 @@ import click
 from tokensvc.emulator import EmulatorServer
 from tokensvc.emulator.faults import KINDS, FaultError, parse_fault
 
+PORT_OR_ANY = click.IntRange(0, 65535)
 EXISTING_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.option("--port", default=8090, show_default=True, help="The port on 127.0.0.1; 0: any.")
+@click.option(
+    "--port", type=PORT_OR_ANY, default=8090, show_default=True, help="On 127.0.0.1; 0: any."
+)
 @click.option("--tls-cert", type=EXISTING_FILE, help="Serve https with this PEM certificate.")
 @click.option("--tls-key", type=EXISTING_FILE, help="The certificate's private key.")
 @click.option("--app-id", default="emulated0app0001", show_default=True)
