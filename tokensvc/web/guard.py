@@ -43,7 +43,8 @@ def signed_in(
             started = time.perf_counter()
             record = current_record()
             try:
-                session = verifier.verify(_unverified_bearer_token())
+                header = request.headers.get("Authorization")
+                session = verifier.verify(unverified_bearer_token(header))
             except SessionError as error:
                 failed_attempts.charge(error, record.client_address)
                 raise
@@ -63,8 +64,8 @@ def caller() -> str:
     return session.limit_key
 
 
-def _unverified_bearer_token() -> str:
-    header = request.headers.get("Authorization")
+def unverified_bearer_token(header: str | None) -> str:
+    """Return the token in an Authorization header, or raise `SessionError`."""
     if header is None:
         raise SessionError("header_missing")
     match = _BEARER.fullmatch(header)
