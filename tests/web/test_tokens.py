@@ -102,6 +102,34 @@ def test_body_does_not_choose_the_user() -> None:
     assert answer.get_json()["uid"] == "alice"
 
 
+@pytest.mark.parametrize(
+    ("reading", "reason"),
+    [
+        ({"REQUEST_METHOD": "post"}, "method_in_lower_case"),
+        ({"HTTP_HOST": "a.test,b.test"}, "host_repeated"),
+        ({"HTTP_HOST": ""}, "host_missing"),
+        ({"HTTP_TRANSFER_ENCODING": "chunked"}, "body_unreadable"),
+        ({"CONTENT_LENGTH": "5"}, "http_400"),  # the framework itself sees a body that is too short
+    ],
+)
+def test_two_readings_are_refused(reading: dict[str, str], reason: str) -> None:
+    """What a proxy in front may have read in another way gets no token."""
+    directory = FakeDirectory()
+    service = a_service_with(directory)
+
+    answer = service.login(environ_overrides=reading)
+
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "request_invalid")
+    assert (service.records()[-1]["reason"], directory.calls) == (reason, [])
+
+
+def test_http_1_0_needs_no_host() -> None:
+    """The old protocol has no Host, and old probes speak it."""
+    old = {"HTTP_HOST": "", "SERVER_PROTOCOL": "HTTP/1.0"}
+
+    assert a_service_with(FakeDirectory()).login(environ_overrides=old).status_code == 201
+
+
 def test_deactivated_user_is_told_to_stop() -> None:
     """A user deactivated at CometChat gets 403 and no token."""
     directory = FakeDirectory()

@@ -11,7 +11,7 @@ from flask import Flask, Response, g, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
 
-from tokensvc.domain.errors import RateLimitedError, SessionError
+from tokensvc.domain.errors import RateLimitedError, RequestError, SessionError
 from tokensvc.domain.model import Session
 from tokensvc.domain.ports import SessionVerifier
 from tokensvc.web.failed_attempts import FailedAttempts
@@ -40,6 +40,7 @@ def signed_in(
     def decorate(view: SessionView[P]) -> View[P]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+            _demand_one_reading()
             started = time.perf_counter()
             record = current_record()
             try:
@@ -62,6 +63,21 @@ def caller() -> str:
     """Return whose allowance is spent. Asked only after `signed_in`: never empty, never raises."""
     session: Session = g.session
     return session.limit_key
+
+
+def _demand_one_reading() -> None:
+    """Refuse a request that a proxy in front may have read in another way than we do.
+
+    Methods have a case (RFC 9110, section 9.1), and a request of HTTP/1.1 has one
+    Host (RFC 9112, section 3.2); the server minds neither, and joins two by a comma.
+    """
+    environ = request.environ
+    if environ["REQUEST_METHOD"] != request.method:
+        raise RequestError("method_in_lower_case")
+    if "," in environ.get("HTTP_HOST", ""):
+        raise RequestError("host_repeated")
+    if not environ.get("HTTP_HOST") and environ["SERVER_PROTOCOL"] == "HTTP/1.1":
+        raise RequestError("host_missing")
 
 
 def unverified_bearer_token(header: str | None) -> str:

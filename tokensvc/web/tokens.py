@@ -138,7 +138,10 @@ def _demand_empty_body(places: BoundedSemaphore) -> None:
     """Refuse any wish in the body: who is logged in is for the session token alone to say.
 
     A body can be sent as slowly as its sender likes, and the server waits: no more
-    threads than there are *places* do that at once.
+    threads than there are *places* do that at once. One that breaks off, or whose
+    chunks make no sense, reaches us as an empty one; and so does what is left of a
+    request with Content-Length and Transfer-Encoding, which two readers end at two
+    places. None of them can be told from the others.
     """
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return
@@ -148,8 +151,8 @@ def _demand_empty_body(places: BoundedSemaphore) -> None:
         body = request.get_data(cache=False)
     finally:
         places.release()
-    if not body:
-        return
+    if not body or len(body) < (request.content_length or 0):
+        raise RequestError("body_unreadable")
     if len(body) > MAX_BODY_BYTES:
         # A body of undeclared length is cut by the framework, not refused.
         raise BodyTooLargeError("body_too_large")
