@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format docs lock clean
+.PHONY: run test check format docs lock fuzz audit clean
 
 run: $(VENV)/.installed  ## Start the emulator, the service and the demo page on loopback
 	@$(BIN)/tokensvc --config config/development.toml demo
@@ -13,11 +13,12 @@ run: $(VENV)/.installed  ## Start the emulator, the service and the demo page on
 test: $(VENV)/.installed-dev tests/journeys/sdk/.installed  ## Run all tests
 	$(BIN)/python -m pytest
 
-check: $(VENV)/.installed-dev  ## Lint, format, types, import contracts
+check: $(VENV)/.installed-dev  ## Lint, format, types, import contracts, lock files
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python dependencies/locks.py
 
 format: $(VENV)/.installed-dev  ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
@@ -27,14 +28,23 @@ docs: $(VENV)/.installed-dev  ## Write the documents that are made from the test
 	$(BIN)/python -m tests.faults.document
 
 # Universal locks: one file serves every platform; no index address is written into it.
+COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command "make lock"
+
 lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --custom-compile-command "make lock" --extra build -o requirements.txt pyproject.toml
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
-	  --custom-compile-command "make lock" --extra build --extra dev -o requirements-dev.txt pyproject.toml
+	$(COMPILE) --extra build -o requirements.txt pyproject.toml
+	$(COMPILE) --extra build --extra dev -o requirements-dev.txt pyproject.toml
+	$(COMPILE) --group fuzz -o requirements-fuzz.txt
+	$(COMPILE) --group audit -o requirements-audit.txt
+
+fuzz: $(VENV)/.installed-fuzz  ## A million hostile tokens, led by coverage
+	$(BIN)/python -m tests.security.fuzz_campaign
+
+audit: .venv-audit/.installed  ## Ask whether a locked dependency has a known vulnerability
+	@.venv-audit/bin/python dependencies/audit.py requirements.txt requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) tests/journeys/sdk/node_modules tests/journeys/sdk/.installed
+	rm -rf $(VENV) .venv-audit tests/journeys/sdk/node_modules tests/journeys/sdk/.installed
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -51,6 +61,18 @@ $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing the tests' needs into $(VENV) ..."
 	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@touch $@
+
+# Atheris has wheels for Linux on x86-64 alone; elsewhere it needs clang to build.
+$(VENV)/.installed-fuzz: requirements-fuzz.txt $(VENV)/.installed-dev
+	@$(PIP) install --require-hashes -r requirements-fuzz.txt \
+	  || { echo "atheris does not install on $$($(BIN)/python -VV | head -1): make fuzz needs CPython 3.11 to 3.14 on Linux (x86-64)"; exit 1; }
+	@touch $@
+
+# In an environment of its own: what it needs is not what the service or its tests need.
+.venv-audit/.installed: requirements-audit.txt | $(VENV)/bin/python
+	@$(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-audit.txt
 	@touch $@
 
 # The vendor's SDK comes from npm, for the browser tests alone; without npm they are skipped and say so.
