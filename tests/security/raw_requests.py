@@ -2,10 +2,12 @@
 
 from typing import Final
 
-from tests.builders import a_token, bearer
+from tests.builders import a_token
 
-ALICE: Final = f"Authorization: {bearer(a_token(sub='alice'))['Authorization']}"
-BOB: Final = f"Authorization: {bearer(a_token(sub='bob'))['Authorization']}"
+LATE: Final = 4_102_444_800
+"""The year 2100: these tokens are made when the tests are collected, and used much later."""
+ALICE: Final = f"Authorization: Bearer {a_token(sub='alice', exp=LATE)}"
+BOB: Final = f"Authorization: Bearer {a_token(sub='bob', exp=LATE)}"
 LOGIN: Final = "POST /v1/auth-tokens HTTP/1.1"
 CHUNKED: Final = "Transfer-Encoding: chunked"
 JSON: Final = "Content-Type: application/json"

@@ -15,6 +15,8 @@ from werkzeug.test import TestResponse
 from tests.builders import OTHER_SECRET, Service, a_service_with, a_token, a_user, bearer
 from tests.fakes import FakeDirectory
 
+LATE: Final = 4_102_444_800
+"""The year 2100: these tokens are made when the tests are collected, and used much later."""
 LOGIN: Final = "POST /v1/auth-tokens"
 GENERATION: Final = GenerationConfig(deterministic=True)
 BOTH_MODES: Final = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
@@ -27,13 +29,12 @@ SAME_EVERY_TIME: Final = settings(
 )
 SENDERS: Final[Mapping[str, Mapping[str, str]]] = {
     "nobody": {},
-    "good": bearer(a_token()),
-    "forged": bearer(a_token(key=OTHER_SECRET)),
+    "good": bearer(a_token(exp=LATE)),
+    "forged": bearer(a_token(key=OTHER_SECRET, exp=LATE)),
     "expired": bearer(a_token(exp=1)),
-    "deactivated": bearer(a_token(sub="dora")),
-    "illegal": bearer(a_token(sub="A B")),
+    "deactivated": bearer(a_token(sub="dora", exp=LATE)),
+    "illegal": bearer(a_token(sub="A B", exp=LATE)),
 }
-
 # A subject that is no uid is refused with 422, whatever the request is like.
 EXCLUDED: Final[Mapping[str, list[CheckFunction]]] = {"illegal": [positive_data_acceptance]}
 
