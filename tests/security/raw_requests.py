@@ -46,6 +46,7 @@ REFUSED: Final[dict[str, bytes]] = {
     "no-name": a_login(": b"),
     "no-colon": a_login("X-A"),
     "500-kb-header": a_login("X-A: " + "a" * 500_000),
+    "200-kb-header": a_login("X-A: " + "a" * 200_000),
     "200-headers": a_login(*(f"X-{index}: a" for index in range(200))),
     "20000-headers": a_login(*(f"X-{index}: a" for index in range(20_000))),
     "two-lengths": a_login("Content-Length: 0", "Content-Length: 5", body="hello"),

@@ -25,6 +25,8 @@ from tokensvc.settings_loading import ConfigurationError, load_settings
 from tokensvc.settings_sections import ServerSettings
 
 HEADER_READ_TIMEOUT_MS: Final = 10_000
+MAX_HEAD_BYTES: Final = 65_536
+"""What a connection may make the server keep; its own default is 400 KB, for each of them."""
 MAX_CONNECTIONS: Final = 10_000
 """Open connections per process: idle ones cost little, and must not shut out the others."""
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -97,7 +99,9 @@ def run_server(server: ServerSettings) -> None:
         blocking_threads=server.threads,
         backlog=server.backlog,
         backpressure=MAX_CONNECTIONS,
-        http1_settings=HTTP1Settings(header_read_timeout=HEADER_READ_TIMEOUT_MS),
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=MAX_HEAD_BYTES
+        ),
         websockets=False,
         respawn_failed_workers=True,
         workers_kill_timeout=DRAIN_S,
