@@ -144,7 +144,7 @@ class Neighbour:
         """Begin the fault."""
         date = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
         self.emulator.faults.order(parse_fault(order.replace("{date}", date), time.time()))
-        if order == "gzip-bomb":
+        if order.startswith("gzip-bomb"):
             # It takes the emulator a while to make one, and then it has it.
             requests.post(f"{self.emulator.rest_url}/users", timeout=30)
 
@@ -308,6 +308,31 @@ def test_fault(row: Row, tmp_path: Path) -> None:
     assert recovery_s <= RECOVERY_S + (row.retry_after_s or 0)
 
 
+SECOND_TRY_MENDS = {"wrong-uid"}
+"""At a creation: the second answer says that the user is there."""
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ROWS if row.where == "answer" and row.order not in SECOND_TRY_MENDS],
+    ids=lambda row: row.fault,
+)
+def test_fault_at_a_first_login(row: Row, tmp_path: Path) -> None:
+    """The same where only the creation of a user goes wrong: nobody gets another's token."""
+    with a_neighbour("answer", tmp_path) as neighbour:
+        neighbour.break_it(f"{row.order};path=/v3/users")
+        answer, took_s = neighbour.login("bob")
+        neighbour.mend_it()
+        recovery_s = neighbour.recovery_s()
+        later, _ = neighbour.login("bob")
+
+        assert (answer.status_code, answer.get_json()["code"]) == (row.status, row.code)
+        assert took_s < DEADLINE_S + SLACK_S
+        assert neighbour.requests_in_log()[1]["reason"] == row.reason
+        assert recovery_s <= RECOVERY_S + (row.retry_after_s or 0)
+        assert (later.status_code, neighbour.owner_of(later)) == (201, "bob")
+
+
 def test_flapping(tmp_path: Path) -> None:
     """Up and down in turns: each login works or is told to come back, and at last all work."""
     with a_neighbour("answer", tmp_path) as neighbour:
@@ -338,7 +363,9 @@ def test_one_bad_answer_costs_no_login(order: str, tmp_path: Path) -> None:
         assert neighbour.requests_in_log()[-1]["vendor_calls"] == 2
 
 
-@pytest.mark.parametrize("order", ["late-500", "reset-in-body", "truncated", "wrong-length"])
+@pytest.mark.parametrize(
+    "order", ["late-500", "reset-in-body", "truncated", "wrong-length", "wrong-uid"]
+)
 def test_creation_whose_answer_is_lost(order: str, tmp_path: Path) -> None:
     """The user was made, unseen: the second try finds it, and the login goes on."""
     with a_neighbour("answer", tmp_path) as neighbour:
