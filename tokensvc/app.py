@@ -58,6 +58,8 @@ def create_app(
 def app_around(services: Services, settings: Settings) -> Flask:
     """Return the Flask app whose routes open on *services*."""
     app = Flask("tokensvc", static_folder=None)
+    # Flask would take FLASK_DEBUG from the environment; here no variable opens a debugger.
+    app.debug = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # (the default provider has it)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES + 1
     # A redirect from // to / would be HTML, and would name whatever Host was sent.
