@@ -120,14 +120,25 @@ def storage_url(secret: SecretStr) -> SecretStr:
         raise ValueError(f"must begin with one of {', '.join(STORAGE_SCHEMES)} and ://")
     try:
         url = urlsplit(text)
-        if scheme != "memory":
-            parse_url(text.replace("redis+unix", "unix"))  # type: ignore[no-untyped-call]
+        options = {} if scheme == "memory" else _redis_options(text)
     except ValueError:
         # From their texts a part of the password could be read.
         raise ValueError("is no URL; in a password write # as %23, / as %2F and so on") from None
     if url.fragment or "password" in url.query or "username" in url.query:
         raise ValueError("must have its password before the host, with # written as %23")
+    if options.get("ssl_cert_reqs", "required") != "required" or not options.get(
+        "ssl_check_hostname", True
+    ):
+        raise ValueError("must not turn the verification of certificates off")
     return secret
+
+
+def _redis_options(text: str) -> dict[str, object]:
+    """Return what redis-py reads out of a URL; raises ValueError."""
+    options: dict[str, object] = parse_url(  # type: ignore[no-untyped-call]
+        text.replace("redis+unix", "unix")
+    )
+    return options
 
 
 def header_safe(secret: SecretStr) -> SecretStr:

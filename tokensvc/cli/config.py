@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
 from tokensvc.settings import Settings
+from tokensvc.settings_checks import is_loopback
 
 MASKED = "********"
 
@@ -51,6 +52,9 @@ def warnings_about(settings: Settings) -> Iterator[str]:
             "limits.storage_url is memory://: each worker process counts by itself, so that "
             "with several of them a user may do more; use Redis to count together"
         )
+    storage = urlsplit(settings.limits.storage_url.get_secret_value())
+    if storage.scheme == "redis" and not is_loopback(storage.hostname):
+        yield "limits.storage_url is redis:// to another host: unencrypted; use rediss://"
     if not settings.http.allowed_origins:
         yield "http.allowed_origins is empty: no web page may call the service"
 
