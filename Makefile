@@ -24,8 +24,9 @@ format: $(VENV)/.installed-dev  ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.installed-dev  ## Write the documents that are made from the tests
+docs: $(VENV)/.installed-dev  ## Write the pages that are made from the tests
 	$(BIN)/python -m tests.faults.document
+	$(BIN)/python -m tests.security.asvs
 
 # Universal locks: one file serves every platform; no index address is written into it.
 COMPILE := $(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
