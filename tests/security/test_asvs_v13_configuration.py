@@ -23,15 +23,22 @@ from tests.builders import (
     settings,
 )
 from tests.cli.test_commands import run
-from tests.fakes import FakeDirectory
+from tests.fakes import FakeDirectory, Notices
 from tests.raw_server import an_answer, raw_server
 from tests.security.redis_servers import running_redis
 from tests.security.source_tree import ROOT
 from tests.security.watching import watching
-from tokensvc.adapters.limit_storage import REDIS_TIMEOUT_S
+from tokensvc.adapters.redis_limits import (
+    PROBE_KEY,
+    PROBE_LIMIT,
+    REDIS_TIMEOUT_S,
+    redis_client,
+    shared_options,
+)
+from tokensvc.adapters.shared_spending import RedisSpending
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
-from tokensvc.settings import SessionSettings
 from tokensvc.settings_loading import setting_names
+from tokensvc.settings_sections import SessionSettings
 
 RULES = (ROOT / "docs" / "security.md").read_text()
 CONNECTIONS = RULES.partition("## Connections")[2].partition("\n## ")[0]
@@ -68,8 +75,10 @@ def test_v13_1_3_time_outs_are_written_down() -> None:
     """Each time-out stands there with its default, and so does what is retried."""
     chosen = settings().cometchat
 
-    for name in ("connect_timeout_s", "read_timeout_s", "total_timeout_s"):
+    for name in ("connect_timeout_s", "read_timeout_s", "try_timeout_s", "total_timeout_s"):
         assert f"`cometchat.{name}` ({getattr(chosen, name)})" in row("CometChat")
+    for name in ("connect_timeout_s", "total_timeout_s"):
+        assert f"`keys.{name}` ({getattr(settings().keys, name)})" in row("issuers")
     assert f"{REDIS_TIMEOUT_S} s" in row("Redis")
     assert "never by the HTTP library" in row("CometChat")
 
@@ -95,12 +104,23 @@ def test_v13_2_2_redis_account_with_the_least_rights(tmp_path: Path) -> None:
         limits = {"per_user": "3 per day", "storage_url": f"redis://tokensvc:PASSWORD@{where}/0"}
         first, second = (a_service_with(FakeDirectory(), limits=limits) for _ in range(2))
         statuses = [service.login().status_code for service in (first, second, first, second)]
+        told = Notices()
+        options = shared_options(lambda: limits["storage_url"], notify=told, login_window_s=60)
+        assert options["redis"].acquire_entry(PROBE_KEY, PROBE_LIMIT, 1)
+        spending = RedisSpending(
+            lambda: redis_client(lambda: limits["storage_url"]),
+            key_prefix="tokensvc:request-budget:app",
+            step=1,
+            notify=told,
+        )
+        spending.exchange()
         with Redis.from_url(limits["storage_url"]) as account:
             for words in (["GET", "x"], ["LPUSH", "x", "1"], ["FLUSHALL"], ["CONFIG", "GET", "*"]):
                 with pytest.raises(NoPermissionError):
                     account.execute_command(*words)
 
     assert statuses == [201, 201, 201, 429]
+    assert told.names() == []
 
 
 @pytest.mark.parametrize(

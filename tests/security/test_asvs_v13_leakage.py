@@ -94,9 +94,15 @@ def test_v13_4_4_trace_is_not_answered(tmp_path: Path) -> None:
 
 def test_v13_4_5_open_routes_are_the_ones_that_are_written_down() -> None:
     """The routes that answer are exactly those of the written list."""
-    rules = {rule.rule for rule in a_service().app.url_map.iter_rules()}
+    service = a_service({"http": {"metrics": True}})
+    rules = {rule.rule for rule in service.app.url_map.iter_rules()}
 
     assert rules == set(re.findall(r"`(/[^`]*)`", ROUTES.partition("\n## ")[0]))
+
+
+def test_v13_4_5_metrics_are_closed_unless_wanted() -> None:
+    """Nobody reads the counts of a service whose operator has not asked for them."""
+    assert a_service().client.get("/metrics").status_code == 404
 
 
 def test_v13_4_6_no_versions_of_the_inside(tmp_path: Path) -> None:

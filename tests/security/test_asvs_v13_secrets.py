@@ -18,11 +18,13 @@ from tests.builders import (
     a_service,
     a_service_with,
     a_sessions_table,
+    a_token,
     an_environment,
     settings,
 )
 from tests.cli.test_commands import run
 from tests.fakes import FakeDirectory
+from tests.rotating import a_file, a_rig
 from tests.security.forging import RS, Signer, jwk, thief_for, token
 from tests.security.source_tree import PACKAGE, ROOT, nodes, room
 from tokensvc.app import app_around
@@ -112,8 +114,20 @@ def test_v13_3_2_secrets_are_unwrapped_by_few() -> None:
         if any(getattr(node, "attr", "") == "get_secret_value" for node in nodes(path))
     }
 
-    assert "services.py" in rooms
+    assert "rotation.py" in rooms
     assert [name for name in rooms if name.startswith(("web/", "domain/", "emulator/"))] == []
+
+
+def test_v13_3_4_secrets_are_replaced_while_running(tmp_path: Path) -> None:
+    """A new secret in the file is in force without a restart, and the old one no longer."""
+    rig = a_rig(tmp_path)
+    old, new = a_token(), a_token(key=OTHER_SECRET)
+    before = [rig.status(old), rig.status(new)]
+
+    a_file(tmp_path, "secret", OTHER_SECRET)
+    rig.look()
+
+    assert (before, [rig.status(old), rig.status(new)]) == ([201, 401], [401, 201])
 
 
 def jwks(folder: Path, *keys: dict[str, object]) -> str:

@@ -73,6 +73,19 @@ def test_v16_5_2_a_failing_neighbour_is_survived() -> None:
     assert (during, ready, after) == ([503] * 3, 200, 201)
 
 
+def test_v16_5_2_a_neighbour_that_stays_down_is_left_alone() -> None:
+    """After enough failures CometChat is not asked for a while: the breaker answers."""
+    with raw_server(an_answer(b"", status="500 Oops")) as vendor:
+        service = a_service({"cometchat": {"base_url": f"{vendor.url}/v3"}})
+        for _ in range(25):
+            service.login()
+        asked = len(vendor.requests)
+        answer = service.login()
+
+    assert (answer.status_code, int(answer.headers["Retry-After"]) >= 1) == (503, True)
+    assert len(vendor.requests) == asked
+
+
 def test_v16_5_2_a_dead_redis_is_survived() -> None:
     """Without Redis logins go on, and limits hold in the process."""
     limits = {"per_user": "2 per day", "storage_url": "redis://127.0.0.1:9/0"}

@@ -26,7 +26,7 @@ from tests.processes import Process, serving
 from tests.raw_server import an_answer, raw_server
 from tests.security.source_tree import ROOT
 from tokensvc.adapters.audit_log import AuditLog
-from tokensvc.domain.audit import OperationalEvent, RequestRecord
+from tokensvc.domain.audit import OperationalEvent, RequestRecord, VendorCall
 
 LOGS = (ROOT / "docs" / "security.md").read_text().partition("## Logs")[2].partition("\n## ")[0]
 ANSWER = an_answer(json.dumps({"data": {"uid": "alice", "authToken": "alice_1"}}).encode())
@@ -41,6 +41,7 @@ def full_record() -> dict[str, Any]:
     for name in ("alg", "kid", "jti", "token_fingerprint", "reason"):
         setattr(record, name, "x")
     record.user_created, record.dropped_claims = True, ("avatar",)
+    record.vendor_calls.append(VendorCall("create_auth_token", "timeout", 2.0, answer_lost=True))
     AuditLog(stream)(record)
     line: dict[str, Any] = json.loads(stream.getvalue())
     return line

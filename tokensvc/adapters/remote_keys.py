@@ -23,6 +23,7 @@ from tokensvc.domain.errors import KeysUnavailableError
 
 NEVER: Final = float("-inf")
 _DRAWS: Final = random.SystemRandom()
+"""The jitter of refreshes and retries: processes shall not ask an issuer all at once."""
 
 
 @dataclass(frozen=True, slots=True)

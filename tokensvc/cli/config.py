@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 import click
 from pydantic import SecretStr
 
+from tokensvc.adapters.key_urls import is_loopback
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
 from tokensvc.settings import Settings
-from tokensvc.settings_checks import is_loopback
 
 MASKED = "********"
 
