@@ -13,8 +13,10 @@ from tests.builders import NOWHERE, a_service, a_service_with, a_token
 from tests.fakes import FakeDirectory
 from tokensvc.domain import errors
 from tokensvc.domain.errors import (
+    AccountChangedError,
     CallerError,
     DirectoryAnswerError,
+    LeaseLostError,
     TokenServiceError,
     UserExistsError,
     UserNotFoundError,
@@ -32,6 +34,8 @@ NEVER_SHOWN = {
     DirectoryAnswerError,  # and its children: what issuing acts on
     UserExistsError,
     UserNotFoundError,
+    LeaseLostError,  # what the worker acts on
+    AccountChangedError,
 }
 WALK = [
     "web/record.py",

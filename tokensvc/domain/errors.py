@@ -143,6 +143,22 @@ class UserDeactivatedError(TokenServiceError):
     action = Action.STOP
 
 
+class UserDeletedError(TokenServiceError):
+    """The user was deleted by the app; no login brings them back."""
+
+    code = "user_deleted"
+    title = "The user was deleted"
+    action = Action.STOP
+
+
+class UserSuspendedError(TokenServiceError):
+    """The app has suspended the user."""
+
+    code = "user_suspended"
+    title = "The user is suspended"
+    action = Action.STOP
+
+
 class UserQuotaReachedError(TokenServiceError):
     """CometChat takes no more users on this plan; those it has can log in."""
 
@@ -176,6 +192,50 @@ class OverloadedError(DirectoryUnavailableError):
 
     def __init__(self, reason: str = "bulkhead_full", *, retry_after_s: float = 1.0) -> None:
         super().__init__(reason, retry_after_s=retry_after_s)
+
+
+# Webhooks, and what is stored of them.
+
+
+class SourceNotFoundError(RouteNotFoundError):
+    """No webhook source of this name is configured."""
+
+
+class DeliveryRefusedError(TokenServiceError):
+    """The delivery is not signed by its sender, or too old; nothing of it was stored.
+
+    *reason* is for the audit record alone.
+    """
+
+    code = "delivery_refused"
+    title = "The delivery was refused"
+    action = Action.STOP
+
+
+class DeliveryConflictError(TokenServiceError):
+    """The delivery's id is known, with another body: one of the two is forged or broken."""
+
+    code = "delivery_conflict"
+    title = "A delivery with this id and another body is known"
+    action = Action.STOP
+
+
+class StorageUnavailableError(TokenServiceError):
+    """The database cannot be asked or written to; nothing is known to have been stored."""
+
+    code = "storage_unavailable"
+    title = "The service cannot store anything at the moment"
+
+    def __init__(self, reason: str, *, retry_after_s: float = 5.0) -> None:
+        super().__init__(reason, retry_after_s=retry_after_s)
+
+
+class LeaseLostError(TokenServiceError):
+    """Somebody else has the event by now: what was done with it here must not be written down."""
+
+
+class AccountChangedError(TokenServiceError):
+    """The account was written by somebody else since it was read."""
 
 
 # CometChat: the errors that issuing answers itself, so that no client sees them.

@@ -1,7 +1,10 @@
 """What the domain needs from outside, and what each failure means."""
 
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from tokensvc.domain.accounts import Account, UserEvent
 from tokensvc.domain.model import AuthToken, ChatUser, Session, Uid
 
 
@@ -42,3 +45,145 @@ class ChatDirectory(Protocol):
 
     def reactivate_user(self, uid: Uid) -> None:
         """Make a deactivated user live again; for any other nothing happens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A lease on one event: who holds it may write down what became of it."""
+
+    number: int
+    """The event's place in the order of arrival."""
+    event: UserEvent
+    attempts: int
+    """How often it was claimed, this time included."""
+    fence: int
+    """Grows with each claim of the event: an older holder's verdict is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuriedEvent:
+    """A dead letter, for an operator to look at."""
+
+    number: int
+    event: UserEvent
+    attempts: int
+    reason: str
+    received_at: float
+    buried_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStatus:
+    """How much is where; times are UNIX seconds, None where there is nothing."""
+
+    waiting: int
+    leased: int
+    retrying: int
+    buried: int
+    done: int
+    oldest_waiting_at: float | None
+
+
+class Inbox(Protocol):
+    """Events that survive a restart. Delivers at least once, and a user's events in their order.
+
+    Every method may raise `StorageUnavailableError`.
+    """
+
+    def put(self, events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
+        """Store all *events* of one delivery, or none; return whether they are new.
+
+        False means that they were stored before, by a delivery with the same
+        *body_hash*; raises `DeliveryConflictError` if its body was another. When
+        this returns, the events are on disk.
+        """
+
+    def claim(self, *, lease_s: float) -> Claim | None:
+        """Lease the next due event to this worker, if there is one.
+
+        An event is due when no older one of its user is waiting, leased or being
+        retried. A buried event holds nobody up. A lease that ran out is claimed again.
+        """
+
+    def done(self, claim: Claim) -> None:
+        """Write down that the event was applied; raises `LeaseLostError`."""
+
+    def retry(self, claim: Claim, *, after_s: float, reason: str) -> None:
+        """Give the event back until *after_s* have passed; raises `LeaseLostError`."""
+
+    def bury(self, claim: Claim, *, reason: str) -> None:
+        """Put the event aside for an operator; raises `LeaseLostError`."""
+
+    def status(self) -> InboxStatus:
+        """Return how much is where."""
+
+    def buried(self, *, after_number: int = 0, limit: int = 100) -> Sequence[BuriedEvent]:
+        """Return dead letters by their number, *limit* at most."""
+
+    def replay(self, number: int) -> bool:
+        """Make a buried event due again; return whether there was one."""
+
+    def drop(self, number: int) -> bool:
+        """Forget a buried event for ever; return whether there was one."""
+
+    def forget_done(self, *, before: float) -> int:
+        """Delete what was done before *before* (UNIX seconds); return how many."""
+
+
+class Accounts(Protocol):
+    """What is known of each user. Every method may raise `StorageUnavailableError`."""
+
+    def find(self, uid: Uid) -> Account | None:
+        """Return the account, a tombstone too, or None."""
+
+    def save(self, account: Account) -> None:
+        """Write *account*, as it was read and then changed.
+
+        Raises `AccountChangedError` if somebody else has written it since.
+        """
+
+    def due_for_deletion(self, *, now: float, limit: int = 100) -> Sequence[Account]:
+        """Return accounts whose `delete_at` has come."""
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryUser:
+    """A user as CometChat has them."""
+
+    user: ChatUser
+    is_deactivated: bool
+
+
+class UserDirectory(ChatDirectory, Protocol):
+    """CometChat's set of users, to keep it in step with the app's.
+
+    All methods can be repeated after a lost answer.
+    """
+
+    def find_user(self, uid: Uid) -> ChatUser | None:
+        """Return the live user, or None: there is none, or it is deactivated."""
+
+    def list_users(self) -> Iterator[DirectoryUser]:
+        """Yield all users, the deactivated ones too, page by page."""
+
+    def update_user(self, user: ChatUser) -> None:
+        """Make the user's profile this one; what is absent is unset where the vendor can.
+
+        Raises `UserNotFoundError` if there is no such user or it is deactivated.
+        """
+
+    def deactivate_user(self, uid: Uid) -> None:
+        """Deactivate the user; for one who is missing or deactivated nothing happens."""
+
+    def delete_user(self, uid: Uid) -> None:
+        """Delete the user for ever; for one who is missing nothing happens."""
+
+    def flush_tokens(self, uid: Uid) -> None:
+        """Make every auth token of the user invalid; for one who is missing nothing happens."""
+
+    def import_users(self, users: Sequence[ChatUser]) -> Mapping[Uid, str]:
+        """Create up to 50 users at once; return for each "ok" or the vendor's code.
+
+        Raises `DirectoryMisconfiguredError` with reason `ERR_API_NOT_FOUND` where the
+        bulk endpoint is not available.
+        """

@@ -12,6 +12,8 @@ from werkzeug.exceptions import HTTPException
 
 from tokensvc.domain.errors import (
     BodyTooLargeError,
+    DeliveryConflictError,
+    DeliveryRefusedError,
     DirectoryMisconfiguredError,
     DirectoryUnavailableError,
     KeysUnavailableError,
@@ -21,19 +23,26 @@ from tokensvc.domain.errors import (
     RequestError,
     RouteNotFoundError,
     SessionError,
+    StorageUnavailableError,
     TokenServiceError,
     UidNotAllowedError,
     UserDeactivatedError,
+    UserDeletedError,
     UserQuotaReachedError,
+    UserSuspendedError,
 )
 from tokensvc.web.record import current_record
 
 STATUSES: Final[Mapping[type[TokenServiceError], int]] = {
     RequestError: 400,
     SessionError: 401,
+    DeliveryRefusedError: 401,
     UserDeactivatedError: 403,
+    UserDeletedError: 403,
+    UserSuspendedError: 403,
     RouteNotFoundError: 404,
     MethodNotAllowedError: 405,
+    DeliveryConflictError: 409,
     BodyTooLargeError: 413,
     MediaTypeError: 415,
     UidNotAllowedError: 422,
@@ -43,6 +52,7 @@ STATUSES: Final[Mapping[type[TokenServiceError], int]] = {
     DirectoryUnavailableError: 503,
     KeysUnavailableError: 503,
     UserQuotaReachedError: 503,
+    StorageUnavailableError: 503,
 }
 """Every error that a caller can meet; an error that is not here answers as its parent does."""
 

@@ -1,0 +1,95 @@
+"""Accounts: what the app has said of each user, and what CometChat has been told of it.
+
+Facts arrive late, twice and out of order. Each aspect of a user (profile,
+suspension, deactivation, deletion) is a register of its own that keeps its newest
+fact, so that any order of the same facts ends in the same account.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tokensvc.domain.model import Profile, Uid
+
+Version = int
+"""When a fact was true, in milliseconds since 1970: the entity's own updated time, else the
+event's, else the arrival's. A larger one is newer."""
+
+
+class EventKind(StrEnum):
+    """What a fact says of a user."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    SUSPENDED = "suspended"
+    UNSUSPENDED = "unsuspended"
+    DEACTIVATED = "deactivated"
+    DELETED = "deleted"
+    RESTORED = "restored"
+
+
+@dataclass(frozen=True, slots=True)
+class UserEvent:
+    """One fact about one user, as a source told it."""
+
+    kind: EventKind
+    uid: Uid
+    version: Version
+    source: str
+    """The webhook source's name, or `login`, `import`, `operator`."""
+    event_id: str
+    """Unique in its source: 1 to 200 characters. A second event of the same id is a repetition."""
+    profile: Profile | None = None
+    """What the user looks like, with `created` and `updated`."""
+
+
+class AccountState(StrEnum):
+    """Where a user is in their life."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    DEACTIVATED = "deactivated"
+    DELETING = "deleting"
+    """Deactivated at CometChat; deleted for ever when `delete_after` has passed."""
+    DELETED = "deleted"
+    """Deleted for ever. The account stays as a tombstone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """Something that is on or off, and since which version; of two at once, on wins."""
+
+    is_on: bool = False
+    version: Version = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One user's registers, and what CometChat was last told."""
+
+    uid: Uid
+    profile: Profile = field(default_factory=Profile)
+    profile_version: Version = -1
+    suspended: Flag = Flag()
+    deactivated: Flag = Flag()
+    deleted: Flag = Flag()
+    purged_at: float | None = None
+    """When the user was deleted for ever, in UNIX seconds."""
+    delete_at: float | None = None
+    """When that is due, in UNIX seconds; None where it is not."""
+    sent_profile_hash: str | None = None
+    """Of the profile that CometChat has; None where it has none from us."""
+    sent_state: AccountState | None = None
+    """The state that CometChat was last brought to."""
+    revision: int = 0
+    """Grows with every write; a write that has read an older one is refused."""
+    created_at: float = 0.0
+    updated_at: float = 0.0
+
+    @property
+    def state(self) -> AccountState:
+        """Where the user is, after all that has been said."""
+        if self.deleted.is_on:
+            return AccountState.DELETING if self.purged_at is None else AccountState.DELETED
+        if self.suspended.is_on:
+            return AccountState.SUSPENDED
+        return AccountState.DEACTIVATED if self.deactivated.is_on else AccountState.ACTIVE
