@@ -1,0 +1,147 @@
+"""Engines: SQLite and PostgreSQL, opened so that what was committed is on disk."""
+
+import os
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.pool import QueuePool
+
+POSTGRESQL_DRIVER: Final = "postgresql+psycopg"
+SQLITE: Final = "sqlite"
+WRITES: Final = "writes"
+"""The execution option of connections that are about to write."""
+CONNECTION_LIFETIME_S: Final = 1800
+WAL_KEPT_BYTES: Final = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long to wait for a database, and how many connections a process may have."""
+
+    pool_size: int = 5
+    connect_timeout_s: float = 2.0
+    statement_timeout_s: float = 2.0
+    """For a statement, for a lock, and for a connection that others have."""
+
+
+def parse_database_url(text: str) -> URL:
+    """Return where a database is; a ValueError says what is wrong without quoting *text*."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise ValueError("is no URL; in a password write # as %23, / as %2F and so on") from None
+    if url.drivername == SQLITE:
+        return _of_sqlite(url)
+    if url.drivername not in {"postgresql", "postgres", POSTGRESQL_DRIVER}:
+        raise ValueError("must begin with sqlite:/// or postgresql://")
+    if not url.database or "password" in url.query:
+        raise ValueError("must look like postgresql://user:password@host:5432/database")
+    return url.set(drivername=POSTGRESQL_DRIVER)
+
+
+def _of_sqlite(url: URL) -> URL:
+    place = url.database or ""
+    if not place.startswith(("/", "~/")) or url.host or url.query or "\0" in place:
+        raise ValueError("must name a file by its whole path, like sqlite:////var/lib/tokensvc/db")
+    try:
+        return url.set(database=str(Path(place).expanduser()))
+    except RuntimeError:
+        raise ValueError("begins with ~, and this user has no home") from None
+
+
+def engine_of(url: URL, waits: Waits) -> Engine:
+    """Return the engine of one process for *url*; nothing is opened yet."""
+    return _sqlite(url, waits) if url.drivername == SQLITE else _postgresql(url, waits)
+
+
+def _sqlite(url: URL, waits: Waits) -> Engine:
+    engine = create_engine(
+        "sqlite://",
+        creator=partial(_open_file, Path(url.database or ""), waits.statement_timeout_s),
+        # Each connection is one thread's at a time; more of them would wait for the same lock.
+        poolclass=QueuePool,
+        pool_size=waits.pool_size,
+        max_overflow=0,
+        pool_timeout=waits.statement_timeout_s,
+    )
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _open_file(path: Path, lock_timeout_s: float) -> sqlite3.Connection:
+    """Open the file if it is there: one that is made on the way would be an empty memory."""
+    connection = sqlite3.connect(
+        f"{path.as_uri()}?mode=rw",
+        uri=True,
+        timeout=lock_timeout_s,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        # NORMAL would lose what was acknowledged when the power fails.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA journal_size_limit={WAL_KEPT_BYTES}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _begin(connection: Connection) -> None:
+    """Take the lock at once where there is something to write: a later one may be refused."""
+    writes = connection.get_execution_options().get(WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _postgresql(url: URL, waits: Waits) -> Engine:
+    timeout_ms = round(waits.statement_timeout_s * 1000)
+    given = url.query.get("options", "")
+    engine = create_engine(
+        url,
+        connect_args={
+            "connect_timeout": max(2, round(waits.connect_timeout_s)),
+            "tcp_user_timeout": timeout_ms + round(waits.connect_timeout_s * 1000),
+            "options": f"{given} -c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms}"
+            f" -c idle_in_transaction_session_timeout={timeout_ms}",
+            "application_name": "tokensvc",
+        },
+        isolation_level="READ COMMITTED",
+        pool_size=waits.pool_size,
+        max_overflow=0,
+        pool_timeout=waits.statement_timeout_s,
+        # A connection that the server has closed is found out before it is used.
+        pool_pre_ping=True,
+        pool_recycle=CONNECTION_LIFETIME_S,
+    )
+    event.listen(engine, "connect", _keep_promises)
+    return engine
+
+
+def _keep_promises(connection: DBAPIConnection, _record: object) -> None:
+    """Have commits wait for the disk, also where the server's own setting is not to."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(
+            "SELECT set_config('synchronous_commit', 'on', false)"
+            " WHERE current_setting('synchronous_commit') = 'off'"
+        )
+    connection.commit()
+
+
+def make_file(path: Path) -> None:
+    """Make an empty database file for nobody else's eyes, if there is none."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # So that the file's name is on disk too.
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

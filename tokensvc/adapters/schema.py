@@ -1,0 +1,71 @@
+"""Schema: which revision a database has, and whether this release can use it."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from sqlalchemy import text
+
+from tokensvc.adapters.database import Database
+from tokensvc.adapters.filesystems import FilesystemOf, filesystem_of, is_over_a_network
+from tokensvc.adapters.storage_faults import SCHEMA_MISSING
+from tokensvc.domain.errors import StorageUnavailableError
+
+REVISION: Final = "0001"
+"""The newest revision of `migrations/`. They are numbers, so that older and newer can be told."""
+UPGRADE: Final = "type: tokensvc db upgrade"
+
+
+class SchemaError(Exception):
+    """The database cannot be used as it is; the text is for the operator, and holds no secret."""
+
+
+def demand_schema(database: Database, *, filesystem: FilesystemOf = filesystem_of) -> None:
+    """Return if this release can use *database*.
+
+    Raises `SchemaError` if somebody has to do something first, and
+    `StorageUnavailableError` if a server cannot be asked at the moment.
+    """
+    if database.file:
+        demand_place(database.file, filesystem)
+        demand_access(database.file)
+    found = revision_of(database)
+    if found is None:
+        raise SchemaError(f"the database is empty; {UPGRADE}")
+    if found < REVISION:
+        raise SchemaError(f"the database has schema {found}, and needs {REVISION}; {UPGRADE}")
+    if found > REVISION:
+        raise SchemaError(
+            f"the database has schema {found}, of a newer release; this one knows {REVISION}"
+        )
+
+
+def revision_of(database: Database) -> str | None:
+    """Return the revision that the database has, or None if it has no table yet."""
+    try:
+        with database.read() as connection:
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except StorageUnavailableError as error:
+        if error.reason == SCHEMA_MISSING:
+            return None
+        raise
+
+
+def demand_place(file: Path, filesystem: FilesystemOf) -> None:
+    """Return if SQLite can be trusted with a file there; raises `SchemaError`."""
+    found = filesystem(file)
+    if is_over_a_network(found):
+        raise SchemaError(
+            f"{file} is on a network file system ({found}), where SQLite loses data; "
+            "name a file on a local disk, or use PostgreSQL"
+        )
+
+
+def demand_access(file: Path) -> None:
+    """Return if this user can write to the file; raises `SchemaError`."""
+    if not file.exists():
+        raise SchemaError(f"there is no database at {file} yet; {UPGRADE}")
+    # Beside it the write-ahead log is made.
+    for path in (file, file.parent):
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise SchemaError(f"{path} cannot be written to by this user")
