@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 
 from tests.fakes import WatchedLog
 from tokensvc.app import app_around, create_app
+from tokensvc.domain.accounts import EventKind, UserEvent
 from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import ChatUser, Profile, Session, Uid
 from tokensvc.domain.ports import ChatDirectory
@@ -49,6 +50,12 @@ def a_session(uid: str = "alice", **profile: Any) -> Session:
     return Session(
         issuer=ISSUER, subject=uid, user=a_user(uid, **profile), expires_at=time.time() + 600
     )
+
+
+def an_event(event_id: str = "1", uid: str = "alice", **changes: Any) -> UserEvent:
+    """Return a fact about a user, as the app's own backend tells it."""
+    good: dict[str, Any] = {"kind": EventKind.UPDATED, "version": 7, "source": "app"}
+    return UserEvent(uid=a_uid(uid), event_id=event_id, **{**good, **changes})
 
 
 def claims(**changes: Any) -> dict[str, Any]:

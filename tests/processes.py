@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import requests
 
 from tests.builders import an_environment
+from tests.databases import a_sqlite_database, sqlite_url
 
 READY_WITHIN_S = 30.0
 
@@ -53,6 +54,12 @@ def a_free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port: int = free.getsockname()[1]
         return port
+
+
+def a_storage_in(folder: Path) -> str:
+    """Return the URL of the database in *folder*; if there is none, make one."""
+    file = folder / "tokensvc.db"
+    return sqlite_url(file) if file.exists() else a_sqlite_database(file)
 
 
 def command(*arguments: str) -> list[str]:
@@ -93,7 +100,12 @@ def running_command(
     with stdout.open("wb") as out, stderr.open("wb") as err:
         popen = subprocess.Popen(  # noqa: S603 (our own command)
             words,
-            env={"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1", **environ},
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONUNBUFFERED": "1",
+                "TOKENSVC_STORAGE__URL": a_storage_in(folder),
+                **environ,
+            },
             stdout=out,
             stderr=err,
             start_new_session=True,

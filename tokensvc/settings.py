@@ -18,6 +18,7 @@ from tokensvc.settings_sections import (
     ProvisioningSettings,
     ServerSettings,
     SessionSettings,
+    StorageSettings,
     UidSettings,
     UpstreamSettings,
 )
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     uids: UidSettings = UidSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
     limits: LimitSettings = LimitSettings()
+    storage: StorageSettings = StorageSettings()
     http: HttpSettings = HttpSettings()
     audit: AuditSettings = AuditSettings()
     server: ServerSettings = ServerSettings()
@@ -67,10 +69,13 @@ class Settings(BaseSettings):
             yield from (secret.get_secret_value() for secret in secrets if secret)
         if self.audit.log_key:
             yield self.audit.log_key.get_secret_value()
-        password = urlsplit(self.limits.storage_url.get_secret_value()).password or ""
-        yield from (
-            text for text in (password, unquote(password)) if len(text) >= checks.MIN_MASKED_CHARS
-        )
+        for url in (self.limits.storage_url, self.storage.url):
+            password = urlsplit(url.get_secret_value()).password or ""
+            yield from (
+                text
+                for text in (password, unquote(password))
+                if len(text) >= checks.MIN_MASKED_CHARS
+            )
 
 
 def prefix_faults(prefixes: Sequence[str]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from limits import parse_many
 from pydantic import SecretStr
 from redis.connection import parse_url
 
+from tokensvc.adapters.engines import parse_database_url
 from tokensvc.adapters.key_sets import PUBLIC_KEY_ALGORITHMS, SECRET_ALGORITHMS
 from tokensvc.adapters.key_urls import is_loopback, parse_key_url
 from tokensvc.domain.uids import MAX_PREFIX_CHARS, is_legal_prefix
@@ -139,6 +140,12 @@ def _redis_options(text: str) -> dict[str, object]:
         text.replace("redis+unix", "unix")
     )
     return options
+
+
+def database_url(secret: SecretStr) -> SecretStr:
+    """Return the URL of a database; what is wrong with it is never quoted."""
+    parse_database_url(secret.get_secret_value())
+    return secret
 
 
 def header_safe(secret: SecretStr) -> SecretStr:

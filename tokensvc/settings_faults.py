@@ -77,6 +77,7 @@ def secret_tables(
         ("cometchat", "api_key_previous"),
         ("limits", "storage_url"),
         ("audit", "log_key"),
+        ("storage", "url"),
     ):
         if isinstance(raw.get(section), MutableMapping):
             yield raw[section], [section], secret
@@ -116,7 +117,7 @@ def _text(secret: object) -> object:
 def _weak_secrets(raw: Mapping[str, Any], *, development: bool) -> Iterator[str]:
     for table, place, name in secret_tables(raw):
         text = _text(table.get(name))
-        if not isinstance(text, str) or name == "storage_url":
+        if not isinstance(text, str) or name in {"storage_url", "url"}:
             continue
         # The emulator's published key opens nothing but the emulator.
         is_rest_key = name.startswith("api_key")

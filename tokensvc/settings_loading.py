@@ -25,7 +25,7 @@ from tokensvc.settings_faults import (
 from tokensvc.settings_sections import SessionSettings
 
 CONFIG_NAME: Final = "TOKENSVC_CONFIG"
-SECRETS: Final = ("api_key", "api_key_previous", "storage_url", "log_key")
+SECRETS: Final = ("api_key", "api_key_previous", "storage_url", "log_key", "url")
 _OF_KUBERNETES: Final = re.compile(r"TOKENSVC_(SERVICE_HOST|SERVICE_PORT.*|PORT(_\d+_.*)?)")
 """What Kubernetes tells every pod about a Service that is called tokensvc."""
 

@@ -221,6 +221,19 @@ class LimitSettings(Section):
     storage_url_file: Path | None = None
 
 
+class StorageSettings(Section):
+    """Where events and accounts are kept, and for how long what is done stays known."""
+
+    url: Annotated[SecretStr, AfterValidator(checks.database_url)] = SecretStr(
+        "sqlite:///~/.local/state/tokensvc/tokensvc.db"
+    )
+    url_file: Path | None = None
+    pool_size: Annotated[int, Field(ge=1, le=100)] = 5
+    connect_timeout_s: Seconds = 2.0
+    statement_timeout_s: Seconds = 2.0
+    keep_done_days: Annotated[float, Field(ge=4, le=365)] = 14.0
+
+
 class HttpSettings(Section):
     """What browsers and proxies in front of the service are trusted with."""
 

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builders import API_KEY, OTHER_SECRET, SECRET, a_sessions_table, an_environment
+from tests.databases import a_sqlite_database
 from tests.processes import command
 from tokensvc import __version__
 from tokensvc.cli import main
@@ -160,6 +161,9 @@ def test_version() -> None:
         ("emulator",),
         ("config",),
         ("config", "check"),
+        ("db",),
+        ("db", "upgrade"),
+        ("db", "status"),
         ("session-token",),
     ],
 )
@@ -172,13 +176,17 @@ def test_help_reads_well(arguments: tuple[str, ...]) -> None:
     assert max(map(len, done.stdout.splitlines())) <= 100
 
 
-def test_wsgi_door() -> None:
+def test_wsgi_door(tmp_path: Path) -> None:
     """wsgi.py gives any WSGI server its application."""
     program = "import wsgi; print(wsgi.application.test_client().get('/livez').status_code)"
     done = subprocess.run(  # noqa: S603 (our own interpreter and program)
         [sys.executable, "-c", program],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **an_environment()},
+        env={
+            "PATH": os.environ["PATH"],
+            "TOKENSVC_STORAGE__URL": a_sqlite_database(tmp_path / "tokensvc.db"),
+            **an_environment(),
+        },
         capture_output=True,
         text=True,
         check=True,

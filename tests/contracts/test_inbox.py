@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 
-from tests.builders import a_uid
+from tests.builders import an_event
 from tests.fakes_sync import Clock, FakeInbox
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.inbox import SQLInbox
@@ -64,11 +63,6 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     database = Database(request.getfixturevalue(f"{request.param}_url"))
     yield Subject(SQLInbox(database, now=clock), clock)
     database.close()
-
-
-def an_event(event_id: str = "1", uid: str = "alice", **changes: Any) -> UserEvent:
-    good: dict[str, Any] = {"kind": EventKind.UPDATED, "version": 7, "source": "app"}
-    return UserEvent(uid=a_uid(uid), event_id=event_id, **{**good, **changes})
 
 
 def ids(claims: Sequence[Claim]) -> list[str]:

@@ -13,7 +13,7 @@ from tokensvc.emulator import EmulatorServer
 
 SECRET, LOG_KEY = (secrets.token_urlsafe(40) for _ in range(2))
 API_KEY = secrets.token_hex(20)
-REDIS_PASSWORD = secrets.token_hex(16)
+REDIS_PASSWORD, DATABASE_PASSWORD = (secrets.token_hex(16) for _ in range(2))
 SESSIONS = json.dumps(
     [{"issuer": ISSUER, "audience": "chat", "algorithms": ["HS256"], "secret": SECRET}]
 )
@@ -22,9 +22,10 @@ ENVIRONMENT = {
     "TOKENSVC_SESSIONS": SESSIONS,
     "TOKENSVC_AUDIT__LOG_KEY": LOG_KEY,
     "TOKENSVC_LIMITS__STORAGE_URL": f"redis://:{REDIS_PASSWORD}@127.0.0.1:9/0",
+    "TOKENSVC_STORAGE__URL": f"postgresql://u:{DATABASE_PASSWORD}@127.0.0.1:9/tokensvc",
     "TOKENSVC_HTTP__SERVER_TIMING": "true",
 }
-LOADED = (SECRET, LOG_KEY, API_KEY, REDIS_PASSWORD)
+LOADED = (SECRET, LOG_KEY, API_KEY, REDIS_PASSWORD, DATABASE_PASSWORD)
 
 
 def requests_of_all_kinds(url: str, token: str) -> list[requests.Response]:

@@ -1,13 +1,16 @@
 """Settings take effect: each one that an operator may change changes what happens."""
 
 import json
+import socket
 import time
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.builders import (
     AUDIENCE,
+    NOW,
     OTHER_SECRET,
     Service,
     a_service,
@@ -15,10 +18,15 @@ from tests.builders import (
     a_sessions_table,
     a_token,
     a_user,
+    an_event,
+    settings,
 )
 from tests.fakes import FakeDirectory
 from tests.raw_server import an_answer, raw_server
+from tokensvc.domain.accounts import Account
+from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.model import Uid
+from tokensvc.services_storage import Storage, storage_of
 
 ANSWER = json.dumps({"data": {"uid": "alice", "authToken": "alice_1"}}).encode()
 
@@ -176,3 +184,77 @@ def test_development_answers_this_machine_alone(
     service = a_service_with(FakeDirectory(), development=development)
 
     assert service.client.get("/livez", headers={"Host": host}).status_code == status
+
+
+def storage_with(url: str, **storage: Any) -> Storage:
+    return storage_of(settings(storage={"url": url, **storage}), now=lambda: NOW)
+
+
+def test_storage_url(database_url: str) -> None:
+    """Events and accounts are kept where the URL says, on either engine."""
+    storage = storage_with(database_url)
+    storage.inbox.put([an_event()], body_hash=b"x")
+    storage.accounts.save(Account(an_event().uid))
+
+    again = storage_with(database_url)
+
+    assert again.inbox.status().waiting == 1
+    assert again.accounts.find(an_event().uid) is not None
+    for opened in (storage, again):
+        opened.database.close()
+
+
+@pytest.mark.parametrize(("keep_done_days", "forgotten"), [(4, 1), (6, 0)])
+def test_how_long_done_events_stay_known(
+    sqlite_url: str, keep_done_days: float, forgotten: int
+) -> None:
+    """What was done five days ago is forgotten, or not yet."""
+    five_days_ago = storage_of(settings(storage={"url": sqlite_url}), now=lambda: NOW - 5 * 86400)
+    five_days_ago.inbox.put([an_event()], body_hash=b"x")
+    claim = five_days_ago.inbox.claim(lease_s=60)
+    assert claim is not None
+    five_days_ago.inbox.done(claim)
+
+    assert storage_with(sqlite_url, keep_done_days=keep_done_days).forget_done() == forgotten
+
+
+def test_pool_size_and_patience(sqlite_url: str) -> None:
+    """No more connections than the pool's are open, and one more waits as long as it may."""
+    storage = storage_with(sqlite_url, pool_size=2, statement_timeout_s=0.2)
+    database = storage.database
+
+    with database.read(), database.read():
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match="connections_in_use"), database.read():
+            pytest.fail("a third one was opened")
+
+    assert 0.2 <= time.monotonic() - started < 5
+    database.close()
+
+
+def test_statement_timeout_ends_a_long_statement(postgresql_url: str) -> None:
+    """A statement that takes too long is ended by the server."""
+    database = storage_with(postgresql_url, statement_timeout_s=0.2).database
+
+    with pytest.raises(StorageUnavailableError, match="database_timed_out"), database.read() as c:
+        c.execute(text("SELECT pg_sleep(20)"))
+    database.close()
+
+
+def say_nothing(connection: socket.socket) -> None:
+    while connection.recv(4096):
+        pass
+
+
+@pytest.mark.parametrize(("connect_timeout_s", "at_least_s"), [(2, 1.5), (4, 3.5)])
+def test_connect_timeout(connect_timeout_s: float, at_least_s: float) -> None:
+    """A server that accepts and says nothing is given up after the time that is set."""
+    with raw_server(say_nothing) as silent:
+        url = f"postgresql://u:p@127.0.0.1:{silent.port}/x"
+        database = storage_with(url, connect_timeout_s=connect_timeout_s).database
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match="unreachable"), database.read():
+            pytest.fail("it connected")
+        took_s = time.monotonic() - started
+
+    assert at_least_s < took_s < at_least_s + 2

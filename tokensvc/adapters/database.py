@@ -40,6 +40,19 @@ class Database:
         """The file of a SQLite database; None for a server."""
         return Path(self.url.database or "") if self.url.drivername == SQLITE else None
 
+    @property
+    def engine(self) -> Engine:
+        """The engine of this process."""
+        with self._opening:
+            if self._engine is None:
+                self._engine = engine_of(self.url, self._waits)
+            return self._engine
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for their turn to write."""
+        return self._together.waiting
+
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Look, in one transaction."""
@@ -66,7 +79,7 @@ class Database:
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[Connection]:
         try:
-            with self._open().connect() as connection:
+            with self.engine.connect() as connection:
                 connection.execution_options(**{WRITES: writes})
                 try:
                     with connection.begin():
@@ -85,12 +98,6 @@ class Database:
     def _commit(self, work: Callable[[Connection], None]) -> None:
         with self._transaction(writes=True) as connection:
             work(connection)
-
-    def _open(self) -> Engine:
-        with self._opening:
-            if self._engine is None:
-                self._engine = engine_of(self.url, self._waits)
-            return self._engine
 
     def forget_parent(self) -> None:
         """Leave the parent's connections alone: to close them here would end them there."""

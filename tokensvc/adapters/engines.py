@@ -1,5 +1,6 @@
 """Engines: SQLite and PostgreSQL, opened so that what was committed is on disk."""
 
+import logging
 import os
 import sqlite3
 from contextlib import closing
@@ -58,6 +59,9 @@ def _of_sqlite(url: URL) -> URL:
 
 def engine_of(url: URL, waits: Waits) -> Engine:
     """Return the engine of one process for *url*; nothing is opened yet."""
+    for library in ("sqlalchemy", "psycopg"):
+        # What they log is tracebacks, with what our own errors leave out.
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     return _sqlite(url, waits) if url.drivername == SQLITE else _postgresql(url, waits)
 
 

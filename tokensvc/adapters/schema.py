@@ -45,6 +45,10 @@ def revision_of(database: Database) -> str | None:
     try:
         with database.read() as connection:
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except ImportError:
+        raise SchemaError(
+            "PostgreSQL needs psycopg; type: pip install 'tokensvc[postgresql]'"
+        ) from None
     except StorageUnavailableError as error:
         if error.reason == SCHEMA_MISSING:
             return None

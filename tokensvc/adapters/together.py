@@ -41,6 +41,11 @@ class Together:
     _turn: threading.Lock = field(default_factory=threading.Lock)
     _queue: threading.Lock = field(default_factory=threading.Lock)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs are in nobody's hands yet."""
+        return len(self._waiting)
+
     def run(self, job: Job[T]) -> T:
         """Return what *job* returns, once it is on disk; raise what it raises."""
         entry = _Entry(job)

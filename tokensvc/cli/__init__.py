@@ -7,6 +7,7 @@ import click
 
 from tokensvc import __version__
 from tokensvc.cli.config import config
+from tokensvc.cli.db import db
 from tokensvc.cli.demo import demo
 from tokensvc.cli.emulator import emulator
 from tokensvc.cli.keys import keys
@@ -35,6 +36,7 @@ def main(config_file: Path | None) -> None:
 
 
 main.add_command(config)
+main.add_command(db)
 main.add_command(demo)
 main.add_command(emulator)
 main.add_command(keys)

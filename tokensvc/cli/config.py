@@ -35,7 +35,8 @@ def show() -> None:
     settings = settings_or_exit()
     values = settings.model_dump()
     values["cometchat"]["base_url"] = settings.cometchat.rest_url
-    values["limits"]["storage_url"] = _without_password(settings.limits.storage_url)
+    values["storage"]["url"] = without_password(settings.storage.url)
+    values["limits"]["storage_url"] = without_password(settings.limits.storage_url)
     for line in _toml(values):
         click.echo(line)
 
@@ -59,7 +60,7 @@ def warnings_about(settings: Settings) -> Iterator[str]:
         yield "http.allowed_origins is empty: no web page may call the service"
 
 
-def _without_password(secret: SecretStr) -> str:
+def without_password(secret: SecretStr) -> str:
     """Return a URL as it is, but for the password in it."""
     text = secret.get_secret_value()
     url = urlsplit(text)

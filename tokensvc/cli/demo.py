@@ -8,11 +8,13 @@ import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import click
 import requests
 
+from tokensvc.cli.db import upgrade_storage
 from tokensvc.cli.demo_app import DemoPlace, demo_app, serving
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.cli.serve import run_server
@@ -52,7 +54,13 @@ def demo(port: int, service_port: int, emulator_port: int) -> None:
     ports = Ports(page=port, service=service_port, emulator=emulator_port)
     real = _wants_real_app(os.environ)
     _point_service(os.environ, ports, real=real)
+    with _storage_of_its_own(os.environ, real=real):
+        _run(ports, real=real)
+
+
+def _run(ports: Ports, *, real: bool) -> None:
     settings = settings_or_exit()
+    upgrade_storage(settings)
     signer = DevelopmentSigner.of(settings)
     place = DemoPlace(
         service_url=f"http://{HOST}:{ports.service}",
@@ -130,6 +138,17 @@ def _on_port(option: str, port: int, part: object) -> Iterator[None]:
         except (OSError, SystemExit):
             # werkzeug ends the process by itself when a port is taken.
             raise click.ClickException(f"port {port} is taken; choose another: {option}") from None
+        yield
+
+
+@contextmanager
+def _storage_of_its_own(environ: MutableMapping[str, str], *, real: bool) -> Iterator[None]:
+    """Have a database that ends with the emulator: accounts of users who are gone are no use."""
+    if real or any(environ.get(f"TOKENSVC_STORAGE__URL{suffix}") for suffix in ("", "_FILE")):
+        yield
+        return
+    with TemporaryDirectory(prefix="tokensvc-demo-") as folder:
+        environ["TOKENSVC_STORAGE__URL"] = f"sqlite:///{folder}/tokensvc.db"
         yield
 
 

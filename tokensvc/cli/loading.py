@@ -1,11 +1,15 @@
-"""The settings as commands need them: loaded, or their faults told and the command ended."""
+"""What commands need before they begin: settings and a storage that can be used, or the faults."""
 
 import os
 import sys
 
 import click
 
+from tokensvc.adapters.schema import SchemaError, demand_schema
+from tokensvc.domain.errors import StorageUnavailableError
+from tokensvc.services_storage import storage_of
 from tokensvc.settings import Settings
+from tokensvc.settings_faults import setting_name
 from tokensvc.settings_loading import ConfigurationError, load_settings
 
 BAD_CONFIGURATION = 78
@@ -19,6 +23,30 @@ def settings_or_exit(exit_code: int = BAD_CONFIGURATION) -> Settings:
     except ConfigurationError as error:
         _tell(error)
         sys.exit(exit_code)
+
+
+def demand_storage(settings: Settings, exit_code: int = BAD_CONFIGURATION) -> None:
+    """Return if this release can use the database, or end the process and say what to do.
+
+    A server that cannot be asked at the moment is a warning: whoever is known can
+    log in without it, and a restart during its outage must not end that.
+    """
+    database = storage_of(settings).database
+    try:
+        demand_schema(database)
+    except SchemaError as error:
+        tell_storage_fault(error)
+        sys.exit(exit_code)
+    except StorageUnavailableError as error:
+        click.echo(f"warning: the database cannot be asked: {error.reason}", err=True)
+    finally:
+        database.close()
+
+
+def tell_storage_fault(error: SchemaError) -> None:
+    """Say why the database cannot be used, as faults of the settings are said."""
+    click.echo("tokensvc cannot start: 1 fault in the storage", err=True)
+    click.echo(f"  {setting_name(['storage', 'url'])}: {error}", err=True)
 
 
 def _tell(error: ConfigurationError) -> None:

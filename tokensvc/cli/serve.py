@@ -20,7 +20,7 @@ from granian.http import HTTP1Settings
 
 from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
-from tokensvc.cli.loading import settings_or_exit
+from tokensvc.cli.loading import demand_storage, settings_or_exit
 from tokensvc.settings_loading import ConfigurationError, load_settings
 from tokensvc.settings_sections import ServerSettings
 
@@ -79,6 +79,7 @@ def serve(**options: int | str | None) -> None:
     settings = settings_or_exit()
     for warning in warnings_about(settings):
         click.echo(f"warning: {warning}", err=True)
+    demand_storage(settings)
     with _shared_metrics() if settings.http.metrics else nullcontext():
         run_server(settings.server)
 

@@ -1,0 +1,44 @@
+"""Composition of the storage: the database, and what is kept in it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tokensvc.adapters.accounts import SQLAccounts
+from tokensvc.adapters.database import Database
+from tokensvc.adapters.engines import Waits
+from tokensvc.adapters.inbox import SQLInbox
+from tokensvc.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """What survives a restart. Nothing is opened before it is asked."""
+
+    database: Database
+    inbox: SQLInbox
+    accounts: SQLAccounts
+    keep_done_s: float
+    now: Callable[[], float]
+
+    def forget_done(self) -> int:
+        """Delete the events that were done longer ago than they stay known; return how many."""
+        return self.inbox.forget_done(before=self.now() - self.keep_done_s)
+
+
+def storage_of(settings: Settings, *, now: Callable[[], float] = time.time) -> Storage:
+    """Return the storage that *settings* ask for."""
+    storage = settings.storage
+    waits = Waits(
+        pool_size=storage.pool_size,
+        connect_timeout_s=storage.connect_timeout_s,
+        statement_timeout_s=storage.statement_timeout_s,
+    )
+    database = Database(storage.url.get_secret_value(), waits)
+    return Storage(
+        database=database,
+        inbox=SQLInbox(database, now=now),
+        accounts=SQLAccounts(database, now=now),
+        keep_done_s=storage.keep_done_days * 86400,
+        now=now,
+    )
