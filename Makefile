@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format docs lock fuzz audit clean
+.PHONY: run test check format soak docs lock fuzz audit clean
 
 run: $(VENV)/.installed  ## Start the emulator, the service and the demo page on loopback
 	@$(BIN)/tokensvc --config config/development.toml demo
@@ -23,6 +23,9 @@ check: $(VENV)/.installed-dev  ## Lint, format, types, import contracts, lock fi
 format: $(VENV)/.installed-dev  ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+soak: $(VENV)/.installed-dev  ## Kill -9 the inbox's processes a thousand times on each engine
+	$(BIN)/python -m tests.faults.soak_inbox
 
 docs: $(VENV)/.installed-dev  ## Write the pages that are made from the tests
 	$(BIN)/python -m tests.faults.document

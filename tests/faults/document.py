@@ -13,13 +13,15 @@ from tokensvc.domain.errors import TokenServiceError
 HERE: Final = Path(__file__).parent
 DOCUMENT: Final = HERE.parents[1] / "docs" / "faults.md"
 NO_ANSWER: Final = "no answer from this process; a load balancer or a second try finds another"
+STORED: Final = 202
 NOTHING: Final = "nothing out of the ordinary"
 INTRODUCTION: Final = """\
 # What happens when a neighbour fails
 
-Each row is a test: the fault is made for real, and a login meets it. The client sees a status, a
-problem's `code` and what to do about it (`action`); the operator sees the `reason` in the request's
-audit line, or an event of that name between the lines. No answer takes longer than the deadline
+Each row is a test: the fault is made for real, and a login meets it; a database's fault is met by
+a webhook's delivery. The client sees a status, a problem's `code` and what to do about it
+(`action`); the operator sees the `reason` in the request's audit line, or an event of that name
+between the lines. No answer takes longer than the deadline
 of a login and half a second, none is for another user, and full service is back within ten seconds
 of the fault's end, without a restart.
 
@@ -54,6 +56,8 @@ def _sections(rows: Sequence[Told]) -> Iterator[str]:
 def _client_sees(row: Told) -> str:
     if row.status == 0:
         return NO_ANSWER
+    if row.status == STORED:
+        return f"{row.status}: the delivery is stored"
     if row.code == "ok":
         return f"{row.status}: the login succeeds"
     return f"{row.status} `{row.code}`, {_action(row.code)}"

@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from tokensvc.adapters.engines import SQLITE, WRITES, Waits, engine_of, parse_database_url
-from tokensvc.adapters.storage_faults import DRIVER_ERRORS, unavailable
+from tokensvc.adapters.storage_faults import DRIVER_ERRORS, HARMLESS, unavailable
 from tokensvc.adapters.together import Job, Together
 
 T = TypeVar("T")
@@ -86,9 +86,10 @@ class Database:
                         yield connection
                 except IntegrityError:
                     raise
-                except DRIVER_ERRORS:
-                    # Whatever state it is in, a new one is in none.
-                    connection.invalidate()
+                except DRIVER_ERRORS as error:
+                    if unavailable(error).reason not in HARMLESS:
+                        # Whatever state it is in, a new one is in none.
+                        connection.invalidate()
                     raise
         except IntegrityError:
             raise

@@ -107,14 +107,16 @@ def _begin(connection: Connection) -> None:
 
 def _postgresql(url: URL, waits: Waits) -> Engine:
     timeout_ms = round(waits.statement_timeout_s * 1000)
+    # The first of the two to end it gives the reason.
+    lock_timeout_ms = max(1, timeout_ms * 9 // 10)
     given = url.query.get("options", "")
     engine = create_engine(
         url,
         connect_args={
             "connect_timeout": max(2, round(waits.connect_timeout_s)),
             "tcp_user_timeout": timeout_ms + round(waits.connect_timeout_s * 1000),
-            "options": f"{given} -c statement_timeout={timeout_ms} -c lock_timeout={timeout_ms}"
-            f" -c idle_in_transaction_session_timeout={timeout_ms}",
+            "options": f"{given} -c statement_timeout={timeout_ms} "
+            f" -c lock_timeout={lock_timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}",
             "application_name": "tokensvc",
         },
         isolation_level="READ COMMITTED",

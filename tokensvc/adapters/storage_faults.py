@@ -14,6 +14,7 @@ _OF_SQLITE: Final[Mapping[str, str]] = {
     "SQLITE_BUSY": "database_locked",
     "SQLITE_LOCKED": "database_locked",
     "SQLITE_READONLY": "database_read_only",
+    "SQLITE_IOERR_SHMSIZE": "disk_full",  # no room for what processes share beside the file
     "SQLITE_IOERR": "disk_error",
     "SQLITE_CANTOPEN": "database_unreachable",
     "SQLITE_PERM": "database_unreachable",
@@ -22,7 +23,7 @@ _OF_SQLITE: Final[Mapping[str, str]] = {
     "SQLITE_INTERRUPT": "database_timed_out",
     "SQLITE_NOMEM": "out_of_memory",
 }
-"""By the first two words of SQLite's own name for it, which has a third for some."""
+"""By SQLite's own name for it, or by the first two words of that."""
 
 _OF_POSTGRESQL: Final[Mapping[str, str]] = {
     "08": "database_unreachable",
@@ -66,7 +67,7 @@ def _reason(error: Exception) -> str:
 def _of_sqlite(name: str, text: str) -> str:
     if any(words in text for words in _MISSING):
         return SCHEMA_MISSING
-    return _OF_SQLITE.get("_".join(name.split("_")[:2]), "database_failed")
+    return _OF_SQLITE.get(name) or _OF_SQLITE.get("_".join(name.split("_")[:2]), "database_failed")
 
 
 def _of_postgresql(sqlstate: object, text: str) -> str:
@@ -79,4 +80,6 @@ def _of_postgresql(sqlstate: object, text: str) -> str:
     return next(known, "database_failed")
 
 
+HARMLESS: Final = frozenset({"disk_full", "database_locked", "connections_in_use"})
+"""After these a connection is as good as before: SQLite needs room to open another one."""
 DRIVER_ERRORS: Final = (SQLAlchemyError, OSError)
