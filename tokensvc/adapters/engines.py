@@ -115,8 +115,9 @@ def _postgresql(url: URL, waits: Waits) -> Engine:
         connect_args={
             "connect_timeout": max(2, round(waits.connect_timeout_s)),
             "tcp_user_timeout": timeout_ms + round(waits.connect_timeout_s * 1000),
-            "options": f"{given} -c statement_timeout={timeout_ms} "
-            f" -c lock_timeout={lock_timeout_ms} -c idle_in_transaction_session_timeout={timeout_ms}",
+            "options": f"{given} -c statement_timeout={timeout_ms}"
+            f" -c lock_timeout={lock_timeout_ms}"
+            f" -c idle_in_transaction_session_timeout={timeout_ms}",
             "application_name": "tokensvc",
         },
         isolation_level="READ COMMITTED",
