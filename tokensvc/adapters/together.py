@@ -18,10 +18,12 @@ MAX_JOBS: Final = 128
 """In one transaction, so that none takes long."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Entry(Generic[T]):
     job: Job[T]
-    is_settled: bool = False
+    leads: bool = False
+    """Whether its thread is the one that writes for all."""
+    woken: threading.Event = field(default_factory=threading.Event)
     result: T | None = None
     error: Exception | None = None
 
@@ -31,15 +33,16 @@ class Together:
     """Lets one thread write at a time, and do it for all who wait.
 
     SQLite has one writer, and a commit waits for the disk: threads that took turns
-    would wait for one sync each.
+    would wait for one sync each. Whoever was written for goes on at once, and the
+    one who has waited longest of the others writes next.
     """
 
     timeout_s: float
     commit: Callable[[Callable[[Connection], None]], None]
     """Calls its argument in a transaction, and commits."""
     _waiting: list[_Entry[Any]] = field(default_factory=list)
-    _turn: threading.Lock = field(default_factory=threading.Lock)
-    _queue: threading.Lock = field(default_factory=threading.Lock)
+    _is_led: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def waiting(self) -> int:
@@ -49,31 +52,45 @@ class Together:
     def run(self, job: Job[T]) -> T:
         """Return what *job* returns, once it is on disk; raise what it raises."""
         entry = _Entry(job)
-        with self._queue:
+        with self._lock:
             self._waiting.append(entry)
-        if not self._turn.acquire(timeout=self.timeout_s):
-            self._withdraw(entry)
-            raise StorageUnavailableError("database_locked")
-        try:
-            # One of those before may have done it on the way.
-            while not entry.is_settled:
+            entry.leads, self._is_led = not self._is_led, True
+        if not entry.leads:
+            self._wait(entry)
+        if entry.leads:
+            try:
                 self._settle(self._next_batch())
-        finally:
-            self._turn.release()
+            finally:
+                self._hand_over()
         if entry.error is not None:
             raise entry.error
         return entry.result  # type: ignore[return-value]  # (settled without an error)
 
+    def _wait(self, entry: _Entry[Any]) -> None:
+        """Return once *entry* is settled or leads; give up when that takes too long."""
+        if entry.woken.wait(self.timeout_s):
+            return
+        with self._lock:
+            if entry.leads:
+                return
+            is_in_work = entry not in self._waiting
+            if not is_in_work:
+                self._waiting.remove(entry)
+        if not (is_in_work and entry.woken.wait(self.timeout_s)):
+            raise StorageUnavailableError("database_locked")
+
     def _next_batch(self) -> Sequence[_Entry[Any]]:
-        with self._queue:
+        with self._lock:
             batch = self._waiting[:MAX_JOBS]
             del self._waiting[:MAX_JOBS]
         return batch
 
-    def _withdraw(self, entry: _Entry[Any]) -> None:
-        with self._queue:
-            if entry in self._waiting:
-                self._waiting.remove(entry)
+    def _hand_over(self) -> None:
+        with self._lock:
+            self._is_led = bool(self._waiting)
+            if self._waiting:
+                self._waiting[0].leads = True
+                self._waiting[0].woken.set()
 
     def _settle(self, batch: Sequence[_Entry[Any]]) -> None:
         def run_all(connection: Connection) -> None:
@@ -92,4 +109,4 @@ class Together:
         finally:
             for entry in batch:
                 entry.error = failure or entry.error
-                entry.is_settled = True
+                entry.woken.set()
