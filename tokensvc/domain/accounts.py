@@ -5,6 +5,8 @@ suspension, deactivation, deletion) is a register of its own that keeps its newe
 fact, so that any order of the same facts ends in the same account.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -23,8 +25,11 @@ class EventKind(StrEnum):
     SUSPENDED = "suspended"
     UNSUSPENDED = "unsuspended"
     DEACTIVATED = "deactivated"
+    REACTIVATED = "reactivated"
+    """Undoes a deactivation, and never a deletion."""
     DELETED = "deleted"
     RESTORED = "restored"
+    """Undoes a deactivation and a deletion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +98,14 @@ class Account:
         if self.suspended.is_on:
             return AccountState.SUSPENDED
         return AccountState.DEACTIVATED if self.deactivated.is_on else AccountState.ACTIVE
+
+
+def canonical(profile: Profile) -> str:
+    """Return *profile* as text: the same for the same profile, and for no other."""
+    fields = [profile.name, profile.avatar, profile.role, [*profile.tags], dict(profile.metadata)]
+    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+
+
+def profile_hash(profile: Profile) -> str:
+    """Return what tells *profile* from any other, in 64 hex digits."""
+    return hashlib.sha256(canonical(profile).encode()).hexdigest()
