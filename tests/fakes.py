@@ -3,16 +3,20 @@
 import io
 import json
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tokensvc.domain.audit import OperationalEvent
 from tokensvc.domain.errors import (
+    ProfileRefusedError,
+    TokenServiceError,
     UserExistsError,
     UserNotFoundError,
     UserQuotaReachedError,
 )
-from tokensvc.domain.model import AuthToken, ChatUser, Uid
+from tokensvc.domain.model import AuthToken, ChatUser, Profile, Uid
+from tokensvc.domain.ports import DirectoryUser
 
 
 @dataclass
@@ -95,3 +99,109 @@ class WatchedLog(io.StringIO):
 
     def _named(self, event: str) -> list[dict[str, Any]]:
         return [line for line in self.lines() if line["event"] == event]
+
+
+@dataclass
+class FakeUserDirectory(FakeDirectory):
+    """A directory in memory whose users can be changed, deactivated and deleted.
+
+    *failing* is raised by the next calls, one each, before anything happens.
+    """
+
+    refused_names: set[str] = field(default_factory=set)
+    failing: list[TokenServiceError] = field(default_factory=list)
+    tokens: dict[Uid, set[str]] = field(default_factory=dict)
+
+    def create_auth_token(self, uid: Uid) -> AuthToken:
+        self._may_fail()
+        return self._kept(super().create_auth_token(uid))
+
+    def create_user(self, user: ChatUser) -> AuthToken | None:
+        self._may_fail()
+        self._demand_good(user)
+        token = super().create_user(user)
+        return self._kept(token) if token else None
+
+    def reactivate_user(self, uid: Uid) -> None:
+        self._may_fail()
+        super().reactivate_user(uid)
+
+    def find_user(self, uid: Uid) -> ChatUser | None:
+        self._called("find_user")
+        return None if uid in self.deactivated else self.users.get(uid)
+
+    def list_users(self) -> Iterator[DirectoryUser]:
+        self._called("list_users")
+        for uid, user in [*self.users.items()]:
+            yield DirectoryUser(user, is_deactivated=uid in self.deactivated)
+
+    def add_user(self, user: ChatUser) -> None:
+        self._called("add_user")
+        self._demand_good(user)
+        if user.uid in self.users:
+            raise UserExistsError("ERR_UID_ALREADY_EXISTS")
+        if self.max_users is not None and len(self.users) >= self.max_users:
+            raise UserQuotaReachedError("ERR_PLAN_QUOTA_RESTRICTION")
+        self.users[user.uid] = _with_role(user, None)
+
+    def update_user(self, user: ChatUser) -> None:
+        self._called("update_user")
+        self._demand_good(user)
+        if user.uid not in self.users or user.uid in self.deactivated:
+            raise UserNotFoundError("ERR_UID_NOT_FOUND")
+        self.users[user.uid] = _with_role(user, self.users[user.uid])
+
+    def deactivate_user(self, uid: Uid) -> None:
+        self._called("deactivate_user")
+        if uid in self.users:
+            self.deactivated.add(uid)
+
+    def delete_user(self, uid: Uid) -> None:
+        self._called("delete_user")
+        self.users.pop(uid, None)
+        self.deactivated.discard(uid)
+        self.tokens.pop(uid, None)
+
+    def flush_tokens(self, uid: Uid) -> None:
+        self._called("flush_tokens")
+        if uid not in self.deactivated:
+            self.tokens.pop(uid, None)
+
+    def import_users(self, users: Sequence[ChatUser]) -> Mapping[Uid, str]:
+        self._called("import_users")
+        return {user.uid: self._import(user) for user in users}
+
+    def _import(self, user: ChatUser) -> str:
+        try:
+            self.add_user(user)
+        except TokenServiceError as error:
+            return error.reason
+        return "ok"
+
+    def _called(self, operation: str) -> None:
+        self.calls.append(operation)
+        self._may_fail()
+
+    def _may_fail(self) -> None:
+        if self.failing:
+            raise self.failing.pop(0)
+
+    def _demand_good(self, user: ChatUser) -> None:
+        if user.profile.name in self.refused_names:
+            raise ProfileRefusedError("ERR_BAD_REQUEST")
+
+    def _kept(self, token: AuthToken) -> AuthToken:
+        self.tokens.setdefault(token.uid, set()).add(token.value)
+        return token
+
+
+def _with_role(user: ChatUser, known: ChatUser | None) -> ChatUser:
+    """Return *user* as the directory keeps them: what cannot be unset stays as it was."""
+    before = known.profile if known else Profile(role="default")
+    profile = replace(
+        user.profile,
+        name=user.profile.name or before.name,
+        role=user.profile.role or before.role,
+        tags=user.profile.tags or before.tags,
+    )
+    return replace(user, profile=profile)

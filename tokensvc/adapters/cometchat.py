@@ -18,6 +18,7 @@ from tokensvc.domain.errors import (
     DirectoryAnswerError,
     DirectoryMisconfiguredError,
     DirectoryUnavailableError,
+    ProfileRefusedError,
     TokenServiceError,
     UserExistsError,
     UserNotFoundError,
@@ -38,7 +39,7 @@ ERRORS: Final[Mapping[str, type[TokenServiceError]]] = {
     "ERR_PLAN_RESTRICTION": DirectoryMisconfiguredError,
     "ERR_SUBSCRIPTION_EXPIRED": DirectoryMisconfiguredError,
     "ERR_ROLE_NOT_FOUND": DirectoryMisconfiguredError,
-    "ERR_BAD_REQUEST": DirectoryMisconfiguredError,
+    "ERR_BAD_REQUEST": ProfileRefusedError,
     "ERR_INVALID_UID": DirectoryMisconfiguredError,
     "ERR_API_NOT_FOUND": DirectoryMisconfiguredError,
     "ERR_INVALID_API_VERSION": DirectoryMisconfiguredError,
@@ -88,50 +89,52 @@ class CometChatClient:
     def create_auth_token(self, uid: Uid) -> AuthToken:
         # Not idempotent: after a lost answer the first token stays, and the record says so.
         # Without force the vendor may hand out an old token again (unverified).
-        request = _request(
-            "create_auth_token", "POST", f"/users/{uid}/auth_tokens", {"force": True}
-        )
+        call = request("create_auth_token", "POST", f"/users/{uid}/auth_tokens", {"force": True})
 
         def read(answer: HTTPAnswer) -> AuthToken:
-            token = _auth_token(_data(answer, UserNotFoundError), uid)
+            token = _auth_token(data_of(answer, UserNotFoundError), uid)
             if token is None:
                 raise DirectoryUnavailableError("answer_without_token")
             return token
 
-        return self._ask(request, read)
+        return self.ask(call, read)
 
     def create_user(self, user: ChatUser) -> AuthToken | None:
-        request = _request("create_user", "POST", "/users", _user_fields(user))
+        call = request(
+            "create_user", "POST", "/users", {**user_fields(user), "withAuthToken": True}
+        )
         try:
-            return self._ask(
-                request, lambda answer: _auth_token(_data(answer, UserExistsError), user.uid)
+            return self.ask(
+                call, lambda answer: _auth_token(data_of(answer, UserExistsError), user.uid)
             )
         except UserExistsError:
-            if request.tries > 1:
+            if call.tries > 1:
                 # The first answer was lost, not the user: it is the one we have just made.
                 return None
             raise
 
     def reactivate_user(self, uid: Uid) -> None:
-        request = _request("reactivate_user", "PUT", "/users", {"uidsToActivate": [uid]})
-        self._ask(request, _data)
+        self.ask(request("reactivate_user", "PUT", "/users", {"uidsToActivate": [uid]}), data_of)
 
-    def _ask(self, request: Request, read: Callable[[HTTPAnswer], T]) -> T:
-        """Ask with the preferred key, and with the other one where that is refused."""
+    def ask(self, call: Request, read: Callable[[HTTPAnswer], T]) -> T:
+        """Return what *read* makes of the answer, or raise what the answer means.
+
+        Asks with the preferred key, and with the other one where that is refused.
+        """
         key, *others = self.keys.in_order()
         try:
-            return self.upstream.call(request, self._headers(key), read)
+            return self.upstream.call(call, self._headers(key), read)
         except DirectoryMisconfiguredError as error:
             if error.reason not in KEY_REFUSALS:
                 raise
             if not others:
                 self.keys.refused()
                 raise
-        return self._ask_with_other(others[0], request, read)
+        return self._ask_with_other(others[0], call, read)
 
-    def _ask_with_other(self, key: str, request: Request, read: Callable[[HTTPAnswer], T]) -> T:
+    def _ask_with_other(self, key: str, call: Request, read: Callable[[HTTPAnswer], T]) -> T:
         try:
-            value = self.upstream.call(request, self._headers(key), read)
+            value = self.upstream.call(call, self._headers(key), read)
         except DirectoryMisconfiguredError as error:
             if error.reason in KEY_REFUSALS:
                 self.keys.refused()
@@ -146,11 +149,12 @@ class CometChatClient:
         return {"apikey": key, "appId": self.app_id}
 
 
-def _request(operation: str, method: str, path: str, body: object) -> Request:
-    return Request(operation, method, path, json.dumps(body).encode())
+def request(operation: str, method: str, path: str, body: object = None) -> Request:
+    """Return one call: what the log names it, and what is asked; None sends no body."""
+    return Request(operation, method, path, b"" if body is None else json.dumps(body).encode())
 
 
-def _user_fields(user: ChatUser) -> dict[str, object]:
+def user_fields(user: ChatUser) -> dict[str, object]:
     """Return the body that creates *user*: absent, never null or empty (those are refused)."""
     profile = user.profile
     fields = {
@@ -160,35 +164,47 @@ def _user_fields(user: ChatUser) -> dict[str, object]:
         "role": profile.role,
         "tags": list(profile.tags),
         "metadata": dict(profile.metadata),
-        "withAuthToken": True,
     }
     return {name: value for name, value in fields.items() if value}
 
 
-def _data(
+def data_of(
     answer: HTTPAnswer, expected: type[DirectoryAnswerError] | None = None
 ) -> dict[str, object]:
     """Return the `data` of *answer*, or raise what the answer means.
 
     *expected* is the one word about the user that makes sense as an answer.
     """
-    try:
-        envelope = parse_json_object(answer.body) if answer.is_json else {}
-    except JSONError:
-        envelope = {}
-    error = envelope.get("error")
-    if isinstance(error, dict):
-        meaning = _meaning(error.get("code"), answer)
-        if isinstance(meaning, DirectoryAnswerError) and type(meaning) is not expected:
-            raise DirectoryUnavailableError(f"unexpected_{meaning.reason}")
-        raise meaning
-    data = envelope.get("data")
+    data = envelope_of(answer, expected).get("data")
     if answer.is_success and isinstance(data, dict):
         return data
-    raise _meaning(None, answer)
+    raise meaning_of(None, answer)
 
 
-def _meaning(code: object, answer: HTTPAnswer) -> TokenServiceError:
+def envelope_of(
+    answer: HTTPAnswer, expected: type[DirectoryAnswerError] | None = None
+) -> dict[str, object]:
+    """Return the members of *answer*, or raise what the error in it means."""
+    envelope = members_of(answer)
+    error = envelope.get("error")
+    if not isinstance(error, dict):
+        return envelope
+    meaning = meaning_of(error.get("code"), answer)
+    if isinstance(meaning, DirectoryAnswerError) and type(meaning) is not expected:
+        raise DirectoryUnavailableError(f"unexpected_{meaning.reason}")
+    raise meaning
+
+
+def members_of(answer: HTTPAnswer) -> dict[str, object]:
+    """Return the members of *answer*, whatever it says; none if it is no JSON object."""
+    try:
+        return parse_json_object(answer.body) if answer.is_json else {}
+    except JSONError:
+        return {}
+
+
+def meaning_of(code: object, answer: HTTPAnswer) -> TokenServiceError:
+    """Return the error that *code*, or else the status of *answer*, stands for."""
     known = ERRORS.get(code) if isinstance(code, str) else None
     kind = known or STATUSES.get(answer.status, DirectoryUnavailableError)
     # Only codes from our own table are quoted: the rest is somebody else's text.

@@ -14,7 +14,8 @@ _REFUSALS: Final = 4
 _REPEATABLE: Final = frozenset({2, 5})
 """Nonsense under a success, and failures. A redirect is meant as it is."""
 _TIMEOUTS: Final = frozenset({"timeout", "connect_timeout"})
-_IN_VAIN: Final = frozenset({"tls_failed"})
+_IN_VAIN: Final = frozenset({"tls_failed", "answer_too_large"})
+"""What would only happen again."""
 
 
 class FailedTryError(Exception):

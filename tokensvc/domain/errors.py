@@ -175,6 +175,10 @@ class DirectoryMisconfiguredError(TokenServiceError):
     action = Action.STOP
 
 
+class ProfileRefusedError(DirectoryMisconfiguredError):
+    """CometChat refuses what it is told of one user; the others are not concerned."""
+
+
 class DirectoryUnavailableError(TokenServiceError):
     """CometChat is busy, out of reach or makes no sense; later may be better."""
 

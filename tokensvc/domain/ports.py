@@ -166,10 +166,20 @@ class UserDirectory(ChatDirectory, Protocol):
     def list_users(self) -> Iterator[DirectoryUser]:
         """Yield all users, the deactivated ones too, page by page."""
 
+    def add_user(self, user: ChatUser) -> None:
+        """Create *user* without a token.
+
+        Raises `UserExistsError` if the uid is taken, also by a deactivated user,
+        `UserQuotaReachedError` if there is no room for one more, and
+        `ProfileRefusedError` if CometChat refuses what the user looks like.
+        """
+
     def update_user(self, user: ChatUser) -> None:
         """Make the user's profile this one; what is absent is unset where the vendor can.
 
-        Raises `UserNotFoundError` if there is no such user or it is deactivated.
+        Role, tags and name cannot be unset at CometChat: where the profile has none
+        they stay. Raises `UserNotFoundError` if there is no such user or it is
+        deactivated, and `ProfileRefusedError`.
         """
 
     def deactivate_user(self, uid: Uid) -> None:

@@ -38,9 +38,14 @@ def uid_rule(strategy: str, *, prefix: str = "") -> UidRule:
 
 def parse_uid(text: str) -> Uid:
     """Return *text* as a uid if it is one already, letter for letter."""
-    if not _LEGAL.fullmatch(text):
+    if not is_uid(text):
         raise UidNotAllowedError(reason="uid_illegal")
     return Uid(text)
+
+
+def is_uid(text: str) -> bool:
+    """Return whether *text* is a uid, letter for letter."""
+    return _LEGAL.fullmatch(text) is not None
 
 
 def exact(subject: str, *, prefix: str = "") -> Uid:
