@@ -1,0 +1,88 @@
+"""Syncing: one fact about a user applied, so that CometChat equals what the app has said.
+
+Every step can be repeated: what is done after a crash is done again. CometChat is
+told first and the account is written last, so that what is written down was told.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent
+from tokensvc.domain.errors import AccountChangedError, ProfileRefusedError
+from tokensvc.domain.lifecycle import LifecyclePolicy, apply, purged
+from tokensvc.domain.ports import Accounts
+from tokensvc.domain.telling import Telling
+
+LOGIN: Final = "login"
+"""The source of what logins tell. They have asked CometChat for a token, or for a user."""
+DUE: Final = "due-deletion"
+"""The source of the worker's own reminders that a user is to be deleted for ever."""
+DUE_SLACK_S: Final = 300.0
+"""How much earlier than here a deletion may have come due by another machine's clock."""
+MAX_ROUNDS: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class UserSync:
+    """Applies facts to accounts, and brings CometChat to what follows."""
+
+    accounts: Accounts
+    telling: Telling
+    policy: LifecyclePolicy
+    now: Callable[[], float]
+
+    def apply(self, event: UserEvent) -> Account:
+        """Return the account after *event*, once CometChat was told and it is written down.
+
+        Raises whatever CometChat and the storage do. A `ProfileRefusedError` leaves
+        the fact written down all the same: only what the user looks like is missing.
+        Whoever finds the account changed meanwhile may have told CometChat something
+        old after something new, and so tells everything again.
+        """
+        for tries in range(MAX_ROUNDS):
+            known = self.accounts.find(event.uid)
+            account = apply(known, event, policy=self.policy, now=self.now())
+            told, refusal = self._tell(account, event, everything=tries > 0)
+            try:
+                if told != known:
+                    self.accounts.save(told)
+            except AccountChangedError:
+                continue
+            if refusal:
+                raise refusal
+            return told
+        raise AccountChangedError("account_kept_changing")
+
+    def _tell(
+        self, account: Account, event: UserEvent, *, everything: bool
+    ) -> tuple[Account, ProfileRefusedError | None]:
+        """Bring CometChat to *account*; return it with what CometChat has been told."""
+        if self._is_due(account, event):
+            self.telling.delete(account.uid)
+            gone = purged(account, now=self.now())
+            return replace(gone, sent_state=AccountState.DELETED), None
+        # A login that has just got a token or made the user did not ask this account first.
+        crossed = event.source == LOGIN and account.state is not AccountState.ACTIVE
+        try:
+            return self.telling.tell(account, everything=everything or crossed), None
+        except ProfileRefusedError as refusal:
+            # How far it came is not known, so that the next fact tells everything.
+            return replace(account, sent_state=None, sent_profile_hash=None), refusal
+
+    def _is_due(self, account: Account, event: UserEvent) -> bool:
+        if account.delete_at is None:
+            return False
+        is_reminder = event.source == DUE and event.version == account.deleted.version
+        return account.delete_at <= self.now() + (DUE_SLACK_S if is_reminder else 0.0)
+
+
+def reminder(account: Account) -> UserEvent:
+    """Return the fact that *account* is due to be deleted for ever.
+
+    It says again what is known, and goes through the inbox: there nobody can be
+    restoring the same user at the same time.
+    """
+    version = account.deleted.version
+    event_id = f"{account.uid}:{version}"
+    return UserEvent(EventKind.DELETED, account.uid, version, DUE, event_id)
