@@ -48,6 +48,25 @@ def test_a_turn_can_be_had_at_once() -> None:
     work.stop()
 
 
+def test_work_begins_when_there_is_some() -> None:
+    """There is no thread before the first piece of work, and one from then on."""
+    turns: queue.Queue[int] = queue.Queue()
+
+    def act() -> float:
+        turns.put(threading.get_ident())
+        return NEVER_S
+
+    work = Periodic("lazy", act, notify=Notices())
+    assert "lazy" not in {thread.name for thread in threading.enumerate()}
+
+    work.start_or_wake()
+    first = turns.get(timeout=SOON_S)
+    work.start_or_wake()
+
+    assert turns.get(timeout=SOON_S) == first
+    work.stop()
+
+
 def test_a_turn_that_raises_is_told_and_followed_by_the_next() -> None:
     """One bad turn is an alarm, and not the end."""
     notices, again = Notices(), threading.Event()

@@ -1,16 +1,25 @@
 """Issuing: which calls a login makes, and how each situation ends."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from tests.builders import a_session, a_user
 from tests.fakes import FakeDirectory
+from tests.sync.situations import Situation, a_fact
 from tokensvc.domain.errors import (
     DirectoryUnavailableError,
+    StorageUnavailableError,
+    TokenServiceError,
     UserDeactivatedError,
+    UserDeletedError,
     UserQuotaReachedError,
+    UserSuspendedError,
 )
 from tokensvc.domain.issuing import Provisioning, TokenIssuer
-from tokensvc.domain.model import AuthToken, ChatUser, Uid
+from tokensvc.domain.lifecycle import LifecyclePolicy
+from tokensvc.domain.model import AuthToken, ChatUser, Login, Profile, Session, Uid
 
 
 def test_returning_user_costs_one_call() -> None:
@@ -160,3 +169,139 @@ def test_returning_user_is_not_changed() -> None:
     TokenIssuer(directory).issue(a_session("alice", name="New"))
 
     assert directory.users[Uid("alice")].profile.name == "Old"
+
+
+def an_issuer(situation: Situation, observed: list[Login] | None = None) -> TokenIssuer:
+    """Return an issuer who knows the accounts."""
+    return TokenIssuer(
+        situation.directory,
+        situation.provisioning,
+        situation.accounts,
+        observed.append if observed is not None else lambda _: None,
+    )
+
+
+def a_timed_session(situation: Situation, uid: str = "alice", **profile: Any) -> Session:
+    """Return a session that was opened just now."""
+    return replace(a_session(uid, **profile), issued_at=situation.clock())
+
+
+@pytest.mark.parametrize("reactivates", [False, True])
+@pytest.mark.parametrize(
+    ("kinds", "error"),
+    [
+        (["deleted"], UserDeletedError),
+        (["created", "deleted"], UserDeletedError),
+        (["created", "suspended", "deleted"], UserDeletedError),
+        (["suspended"], UserSuspendedError),
+        (["created", "suspended"], UserSuspendedError),
+        (["created", "deactivated", "suspended"], UserSuspendedError),
+    ],
+)
+def test_who_is_shut_out_stays_out(
+    kinds: list[str], error: type[TokenServiceError], *, reactivates: bool
+) -> None:
+    """A deleted or suspended user gets no token and no new account, whatever the settings."""
+    situation = Situation(provisioning=Provisioning(reactivate_on_login=reactivates))
+    situation.after(*kinds)
+    known = set(situation.directory.users)
+    situation.clock.pass_by(60)
+
+    with pytest.raises(error):
+        an_issuer(situation).issue(a_timed_session(situation))
+
+    assert set(situation.directory.users) == known
+    assert situation.directory.deactivated == known
+
+
+def test_who_was_deleted_for_ever_stays_out() -> None:
+    """The tombstone speaks when CometChat has forgotten, also where creations would restore."""
+    situation = Situation(policy=LifecyclePolicy(delete_after_s=0, allow_recreate=True))
+    situation.after("created", "deleted")
+    assert situation.directory.users == {}
+
+    with pytest.raises(UserDeletedError):
+        an_issuer(situation).issue(a_timed_session(situation))
+
+    assert situation.directory.users == {}
+
+
+@pytest.mark.parametrize(
+    ("reactivates", "age_s", "is_welcome"),
+    [(False, 0, False), (True, 0, True), (True, 60, False)],
+)
+def test_deactivated_account(*, reactivates: bool, age_s: float, is_welcome: bool) -> None:
+    """A deactivated user comes back where that is wanted, and with a newer session alone."""
+    situation = Situation(provisioning=Provisioning(reactivate_on_login=reactivates))
+    situation.sync().apply(a_fact("created", 1))
+    situation.sync().apply(a_fact("deactivated", int(situation.clock() * 1000) - 1))
+    session = replace(a_session(), issued_at=situation.clock() - age_s)
+    observed: list[Login] = []
+    issuer = an_issuer(situation, observed)
+
+    if is_welcome:
+        assert issuer.issue(session).token.uid == "alice"
+        assert observed == [Login(session, has_reactivated=True)]
+    else:
+        with pytest.raises(UserDeactivatedError):
+            issuer.issue(session)
+        assert (observed, situation.directory.deactivated) == ([], {"alice"})
+
+
+def test_a_returning_users_login_reads_no_account() -> None:
+    """Who exists at CometChat costs no look at the database, and is told of."""
+    situation = Situation()
+    situation.after("created")
+    reads = situation.accounts.reads
+    session = a_timed_session(situation)
+    observed: list[Login] = []
+
+    an_issuer(situation, observed).issue(session)
+
+    assert situation.accounts.reads == reads
+    assert observed == [Login(session)]
+
+
+def test_without_the_accounts_nobody_is_created() -> None:
+    """While the database cannot be asked a missing user is told to come later."""
+    situation = Situation()
+    situation.accounts.fault = "disk_full"
+
+    with pytest.raises(StorageUnavailableError):
+        an_issuer(situation).issue(a_timed_session(situation))
+
+    assert situation.directory.users == {}
+
+
+def test_a_returning_user_needs_no_accounts() -> None:
+    """The same fault costs a user who exists nothing."""
+    situation = Situation()
+    situation.after("created")
+    situation.accounts.fault = "disk_full"
+
+    assert an_issuer(situation).issue(a_timed_session(situation)).token.uid == "alice"
+
+
+def test_a_creation_is_told() -> None:
+    """A first login is told of as one that has created its user."""
+    situation = Situation()
+    session = a_timed_session(situation)
+    observed: list[Login] = []
+
+    an_issuer(situation, observed).issue(session)
+
+    assert observed == [Login(session, has_created=True)]
+
+
+@pytest.mark.parametrize(("age_s", "name"), [(0, "Session's"), (60, "App's")])
+def test_a_user_missing_at_cometchat_is_made_by_the_newest_word(age_s: float, name: str) -> None:
+    """Who is known here and missing there is created as the app has said, or the newer session."""
+    situation = Situation()
+    version = int(situation.clock() * 1000) - 30_000
+    situation.sync().apply(a_fact("created", version, profile=Profile(name="App's")))
+    situation.directory.delete_user(Uid("alice"))
+    session = replace(a_session(name="Session's"), issued_at=situation.clock() - age_s)
+
+    an_issuer(situation).issue(session)
+
+    assert situation.name_at_cometchat() == name

@@ -1,6 +1,7 @@
 """Syncing: which calls a fact costs, and that CometChat ends up as the account says."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_an_identical_profile_is_not_sent_again() -> None:
     profile = Profile(name="Alice")
 
     assert situation.after("created", "updated", profile=profile) == []
-    assert situation.account().profile_version == int(situation.clock())
+    assert situation.account().profile_version == int(situation.clock() * 1000)
 
 
 @pytest.mark.parametrize("kind", ["updated", "suspended", "deleted", "deactivated"])
@@ -127,6 +128,20 @@ def test_a_user_whom_cometchat_knows_already_is_taken_over() -> None:
         *("add_user", "find_user", "update_user")
     ]
     assert situation.name_at_cometchat() == "New"
+
+
+def test_what_was_there_before_stays() -> None:
+    """The first fact does not cost a user a picture that is from elsewhere; the next one may."""
+    situation = Situation()
+    there: dict[str, Any] = {"avatar": "https://x.test/a", "metadata": {"team": 7}}
+    situation.directory.add_user(a_user(name="Old", **there))
+
+    situation.after("created", profile=Profile(name="New"))
+    found = situation.directory.users[ALICE].profile
+    assert (found.name, found.avatar, found.metadata) == ("New", *there.values())
+
+    situation.after("updated", profile=Profile(name="New", metadata={"team": 8}))
+    assert situation.directory.users[ALICE].profile.avatar is None
 
 
 def test_a_user_who_was_just_created_by_their_login_is_left_as_they_are() -> None:
@@ -248,7 +263,7 @@ def test_a_refused_profile_leaves_the_rest_of_the_fact() -> None:
     situation.directory.refused_names = {"bad"}
     situation.after("created", "deleted")
     bad = Profile(name="bad")
-    situation.sync().apply(a_fact("updated", int(situation.clock()) + 1, profile=bad))
+    situation.sync().apply(a_fact("updated", int(situation.clock() * 1000) + 1, profile=bad))
 
     with pytest.raises(ProfileRefusedError):
         situation.after("restored")
@@ -264,7 +279,7 @@ def test_after_a_refusal_nothing_is_taken_for_told() -> None:
     situation.directory.refused_names = {"bad"}
     situation.after("created", "deleted")
     bad = Profile(name="bad")
-    situation.sync().apply(a_fact("updated", int(situation.clock()) + 1, profile=bad))
+    situation.sync().apply(a_fact("updated", int(situation.clock() * 1000) + 1, profile=bad))
     with pytest.raises(ProfileRefusedError):
         situation.after("restored")
     assert situation.name_at_cometchat() is not None
@@ -283,7 +298,9 @@ def test_what_was_not_told_is_not_written_down(kind: str) -> None:
     situation.directory.failing = [DirectoryUnavailableError("timeout")]
 
     with pytest.raises(DirectoryUnavailableError):
-        situation.sync().apply(a_fact(kind, int(situation.clock()) + 1, profile=Profile("x")))
+        situation.sync().apply(
+            a_fact(kind, int(situation.clock() * 1000) + 1, profile=Profile("x"))
+        )
 
     assert situation.account() == before
 
@@ -340,7 +357,7 @@ def test_who_is_overtaken_tells_the_newest_again(
     situation = Situation()
     situation.after("created")
     shown = Profile(name="Other") if ours == "updated" else None
-    old = a_fact(ours, int(situation.clock()) + 1, profile=shown)
+    old = a_fact(ours, int(situation.clock() * 1000) + 1, profile=shown)
 
     account = overtaken(situation, Overtaken(situation, *theirs)).apply(old)
 

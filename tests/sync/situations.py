@@ -48,7 +48,8 @@ class Situation:
         for kind in kinds:
             self.clock.pass_by(1)
             self.directory.calls.clear()
-            self.sync().apply(a_fact(kind, int(self.clock()), **changes))
+            version = changes.get("version", int(self.clock() * 1000))
+            self.sync().apply(a_fact(kind, **{**changes, "version": version}))
         return self.directory.calls
 
     def account(self, uid: str = "alice") -> Account:

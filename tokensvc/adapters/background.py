@@ -25,6 +25,7 @@ class Periodic:
         self._wanted = False
         self._due = threading.Event()
         self._thread: threading.Thread | None = None
+        self._beginning = threading.Lock()
         itself = weakref.ref(self)
         os.register_at_fork(after_in_child=lambda: _restart(itself()))
 
@@ -40,6 +41,14 @@ class Periodic:
         """Let the next turn come now."""
         self._due.set()
 
+    def start_or_wake(self) -> None:
+        """Begin when there is work for the first time, else let the next turn come now."""
+        with self._beginning:
+            if self._thread is None:
+                self.start()
+            else:
+                self.wake()
+
     def stop(self) -> None:
         """End after the turn that is under way."""
         self._wanted = False
@@ -50,6 +59,7 @@ class Periodic:
 
     def restart_in_child(self) -> None:
         """Begin anew in a forked process, if there was a thread in its parent."""
+        self._beginning = threading.Lock()
         if self._wanted:
             self.start()
 

@@ -87,6 +87,7 @@ class JWTSessionVerifier:
             header=token.unverified_header,
             token_id=token_id,
             dropped_claims=dropped,
+            issued_at=_time(claims, "iat"),
         )
 
     def _demand_current(self, claims: Claims, leeway_s: float) -> float:

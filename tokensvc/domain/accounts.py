@@ -101,8 +101,13 @@ class Account:
 
 
 def canonical(profile: Profile) -> str:
-    """Return *profile* as text: the same for the same profile, and for no other."""
-    fields = [profile.name, profile.avatar, profile.role, [*profile.tags], dict(profile.metadata)]
+    """Return *profile* as text: the same for the same profile, and for no other.
+
+    What is absent sorts before what is there, so that of two that are equally new
+    the one that says more is taken.
+    """
+    texts = [profile.name or "", profile.avatar or "", profile.role or ""]
+    fields = [*texts, [*profile.tags] or "", dict(profile.metadata) or ""]
     return json.dumps(fields, sort_keys=True, separators=(",", ":"))
 
 

@@ -59,13 +59,13 @@ def apply(
 def purged(account: Account, *, now: float) -> Account:
     """Return the tombstone of a user who was just deleted for ever.
 
-    What they looked like is forgotten, and no fact as old as the deletion can
-    bring it back.
+    What they looked like is forgotten, and no fact as old as the deletion (in the
+    same millisecond, that is) can bring it back.
     """
     return replace(
         account,
         profile=Profile(),
-        profile_version=max(account.profile_version, account.deleted.version),
+        profile_version=max(account.profile_version, account.deleted.version) + 1,
         purged_at=now,
         delete_at=None,
         sent_profile_hash=None,

@@ -1,6 +1,6 @@
 """The nouns: who is signed in, who that is at CometChat, and what they are handed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NewType
@@ -51,11 +51,16 @@ class Session:
     header: TokenHeader = TokenHeader()
     token_id: str | None = None
     dropped_claims: tuple[str, ...] = ()
+    issued_at: float | None = None
 
     @property
     def limit_key(self) -> str:
         """Whose allowance a request spends: never empty, one per user and issuer."""
         return f"{self.issuer}|{self.user.uid}"
+
+    def is_newer_than(self, version: int) -> bool:
+        """Return whether the token was issued after *version* (ms); one that does not say was."""
+        return self.issued_at is None or int(self.issued_at * 1000) > version
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +80,16 @@ class IssuedToken:
 
     token: AuthToken
     user_created: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A login that got a token, and what had to be done at CometChat for it."""
+
+    session: Session
+    has_created: bool = False
+    has_reactivated: bool = False
+
+
+LoginObserver = Callable[[Login], None]
+"""Is told of logins. Never raises, and never waits."""

@@ -56,14 +56,10 @@ class Telling:
     def _live(self, account: Account, *, everything: bool) -> Account:
         if account.profile_version < 0:
             return self._live_as_they_are(account, everything=everything)
-        user = self.provisioning.complete(ChatUser(account.uid, account.profile))
-        wanted = profile_hash(user.profile)
-        if account.sent_state is not AccountState.ACTIVE or everything:
-            is_new = account.sent_state in {None, AccountState.DELETED} and not everything
-            self._make_live(user, is_new=is_new)
-        elif wanted != account.sent_profile_hash:
-            self._update(user)
-        return replace(account, sent_state=AccountState.ACTIVE, sent_profile_hash=wanted)
+        if account.sent_state is AccountState.ACTIVE and not everything:
+            return self._updated(account)
+        is_new = account.sent_state in {None, AccountState.DELETED} and not everything
+        return self._made_live(account, is_new=is_new)
 
     def _live_as_they_are(self, account: Account, *, everything: bool) -> Account:
         """Let in again somebody of whom nobody has said what they look like.
@@ -75,23 +71,35 @@ class Telling:
             self._found_live(account.uid)
         return replace(account, sent_state=AccountState.ACTIVE)
 
-    def _update(self, user: ChatUser) -> None:
-        try:
-            self.directory.update_user(user)
-        except UserNotFoundError:
-            # Somebody has deleted or deactivated the user at CometChat itself.
-            self._make_live(user, is_new=False)
+    def _updated(self, account: Account) -> Account:
+        user = self._user(account)
+        if profile_hash(user.profile) != account.sent_profile_hash:
+            try:
+                self.directory.update_user(user)
+            except UserNotFoundError:
+                # Somebody has deleted or deactivated the user at CometChat itself.
+                return self._made_live(account, is_new=False)
+        return _told(account, user)
 
-    def _make_live(self, user: ChatUser, *, is_new: bool) -> None:
-        """Have the user at CometChat, live, as they are; *is_new* tells where to begin."""
+    def _made_live(self, account: Account, *, is_new: bool) -> Account:
+        """Have the user at CometChat, live; *is_new* tells where to begin."""
+        user = self._user(account)
         if is_new and self._is_added(user):
-            return
+            return _told(account, user)
         found = self._found_live(user.uid)
         if found is None:
             if not self._is_added(user):
                 raise DirectoryUnavailableError("user_neither_there_nor_missing")
-        elif not _agrees(found.profile, user.profile):
+            return _told(account, user)
+        if account.sent_profile_hash is None:
+            account = _with_what_was_there(account, found.profile)
+            user = self._user(account)
+        if not _agrees(found.profile, user.profile):
             self.directory.update_user(user)
+        return _told(account, user)
+
+    def _user(self, account: Account) -> ChatUser:
+        return self.provisioning.complete(ChatUser(account.uid, account.profile))
 
     def _is_added(self, user: ChatUser) -> bool:
         """Create the user; return whether they were missing."""
@@ -113,6 +121,25 @@ class Telling:
         self.directory.reactivate_user(uid)
         self.directory.flush_tokens(uid)
         return self.directory.find_user(uid)
+
+
+def _told(account: Account, user: ChatUser) -> Account:
+    sent = profile_hash(user.profile)
+    return replace(account, sent_state=AccountState.ACTIVE, sent_profile_hash=sent)
+
+
+def _with_what_was_there(account: Account, found: Profile) -> Account:
+    """Keep what somebody else has told CometChat, and no fact has said anything of so far.
+
+    Else the first fact about a user with a name and nothing more would cost them
+    the picture that they got before there was an account.
+    """
+    profile = replace(
+        account.profile,
+        avatar=account.profile.avatar or found.avatar,
+        metadata=account.profile.metadata or found.metadata,
+    )
+    return replace(account, profile=profile)
 
 
 def _agrees(found: Profile, wanted: Profile) -> bool:

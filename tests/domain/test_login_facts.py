@@ -1,0 +1,229 @@
+"""Login facts: which logins tell something, and that none of them waits for it."""
+
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.builders import a_session, a_uid
+from tests.fakes import Notices
+from tests.sync.situations import Situation, a_fact
+from tests.sync.stores import FakeInbox
+from tokensvc.domain.accounts import EventKind, UserEvent
+from tokensvc.domain.audit import OperationalEvent
+from tokensvc.domain.login_facts import IDLE_S, KNOWN_FOR_S, PAUSE_S, Clocks, LoginFacts
+from tokensvc.domain.model import Login, Profile, Session
+
+ALICE = a_uid("alice")
+
+
+class Reception:
+    """Where logins are noticed, over a situation and an inbox."""
+
+    def __init__(self, **options: Any) -> None:
+        self.situation = Situation()
+        self.inbox = FakeInbox(self.situation.clock)
+        self.notices = Notices()
+        self.woken = 0
+        ids = count()
+        self.facts = LoginFacts(
+            self.inbox,
+            self.situation.accounts,
+            provisioning=self.situation.provisioning,
+            clocks=Clocks(self.situation.clock, self.situation.clock),
+            new_id=lambda: f"id-{next(ids)}",
+            notify=self.notices,
+            **{"watches_drift": True, **options},
+        )
+        self.facts.wake = self._wake
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def session(self, uid: str = "alice", **profile: Any) -> Session:
+        """Return a session that was opened just now."""
+        return replace(a_session(uid, **profile), issued_at=self.situation.clock())
+
+    def login(self, uid: str = "alice", /, *, session: Session | None = None, **did: bool) -> None:
+        """Let somebody log in a second later."""
+        self.situation.clock.pass_by(1)
+        self.facts.observe(Login(session or self.session(uid), **did))
+
+    def told(self) -> list[UserEvent]:
+        """Return what the inbox has been told so far."""
+        self.facts.tell()
+        return [entry.event for entry in self.inbox.entries]
+
+    def kinds(self) -> list[EventKind]:
+        return [event.kind for event in self.told()]
+
+
+@pytest.fixture
+def reception() -> Reception:
+    return Reception()
+
+
+def test_a_login_reads_nothing(reception: Reception) -> None:
+    """Noticing a login asks no database, and calls whoever does."""
+    reception.situation.accounts.fault = reception.inbox.fault = "database_gone"
+
+    reception.login()
+
+    assert reception.woken == 1
+
+
+def test_new_users_are_told(reception: Reception) -> None:
+    """A user created by their login is told as an update: a login never undoes a deletion."""
+    reception.login(has_created=True)
+
+    (event,) = reception.told()
+    assert (event.kind, event.uid, event.source) == (EventKind.UPDATED, "alice", "login")
+    assert event.version == int(reception.situation.clock()) * 1000
+    assert event.profile == Profile(name="Alice")
+
+
+def test_drift_is_told_once(reception: Reception) -> None:
+    """Claims that differ from what was sent are told; the same ones again are not looked at."""
+    reception.situation.after("created", profile=Profile(name="Old"), version=1)
+
+    for _ in range(3):
+        reception.login()
+        reception.facts.tell()
+
+    (event,) = reception.told()
+    assert event.profile == Profile(name="Alice")
+    assert reception.woken == 1
+
+
+def test_what_was_sent_is_no_news(reception: Reception) -> None:
+    """Claims that CometChat has are told to nobody."""
+    reception.situation.after("created", profile=Profile(name="Alice"), version=1)
+
+    reception.login()
+
+    assert reception.told() == []
+
+
+def test_old_claims_are_no_news(reception: Reception) -> None:
+    """A session from before the app's newest word on the user says nothing new."""
+    reception.situation.after("created", profile=Profile(name="New"), version=10**15)
+
+    reception.login()
+
+    assert reception.told() == []
+
+
+def test_a_session_without_a_time_is_of_now(reception: Reception) -> None:
+    """A token without iat counts as new."""
+    reception.login(session=replace(a_session(), issued_at=None))
+
+    assert reception.told()[0].version == int(reception.situation.clock() * 1000)
+
+
+def test_a_session_without_claims_is_no_news(reception: Reception) -> None:
+    """Who says nothing about themselves has changed nothing."""
+    reception.login(session=replace(a_session(name=None), issued_at=1.0))
+
+    assert (reception.told(), reception.woken) == ([], 0)
+
+
+def test_a_token_says_less_than_a_webhook(reception: Reception) -> None:
+    """What the claims do not say stays as the app has told it otherwise."""
+    told = Profile("Old", "https://x.test/a", "staff", ("t",), {"a": 1, "b": 2})
+    reception.situation.after("created", profile=told, version=1)
+
+    reception.login(session=reception.session(metadata={"b": 3}))
+
+    assert reception.told()[0].profile == replace(told, name="Alice", metadata={"a": 1, "b": 3})
+
+
+def test_a_reactivation_is_told(reception: Reception) -> None:
+    """A user brought back by their login is told as such, before what they look like."""
+    reception.login(has_reactivated=True)
+
+    assert reception.kinds() == [EventKind.REACTIVATED, EventKind.UPDATED]
+
+
+@pytest.mark.parametrize("kind", ["suspended", "deactivated", "deleted"])
+def test_a_login_that_should_not_have_been_is_told(reception: Reception, kind: str) -> None:
+    """A token for somebody shut out is for the worker to end, whatever the claims and their age."""
+    reception.situation.after("created", kind, profile=Profile(name="Alice"), version=10**15)
+
+    reception.login()
+
+    assert reception.kinds() == [EventKind.UPDATED]
+
+
+def test_without_watching(reception: Reception) -> None:
+    """With update_on_login off only creations and reactivations are told."""
+    reception = Reception(watches_drift=False)
+
+    reception.login()
+    reception.login("bob", has_created=True)
+
+    assert [event.uid for event in reception.told()] == ["bob"]
+
+
+def test_what_is_too_much_is_dropped_and_counted() -> None:
+    """More logins than may wait are let go; the next one of the same user tells it again."""
+    reception = Reception(max_waiting=2)
+    for uid in ("alice", "bob", "carol", "dora"):
+        reception.login(uid)
+
+    assert [event.uid for event in reception.told()] == ["alice", "bob"]
+    assert reception.notices.events == [OperationalEvent("login_facts_dropped", {"count": 2})]
+    reception.login("dora")
+    assert len(reception.told()) == 3
+
+
+@pytest.mark.parametrize("store", ["inbox", "accounts"])
+def test_logins_wait_for_the_storage(reception: Reception, store: str) -> None:
+    """While the storage is away nothing is lost, and it is asked again after a pause."""
+    broken = reception.inbox if store == "inbox" else reception.situation.accounts
+    reception.login("alice")
+    reception.login("bob")
+    broken.fault = "database_gone"
+    assert reception.facts.tell() == PAUSE_S
+
+    broken.fault = None
+    assert reception.facts.tell() == IDLE_S
+
+    assert [event.uid for event in reception.told()] == ["alice", "bob"]
+
+
+@pytest.mark.parametrize("forget", ["time", "room"])
+def test_the_cache_is_bounded(forget: str) -> None:
+    """Claims are looked at again after a while, or when too many others came since."""
+    reception = Reception(max_known=2)
+    reception.login("alice")
+    reception.facts.tell()
+    if forget == "time":
+        reception.situation.clock.pass_by(KNOWN_FOR_S)
+    else:
+        reception.login("bob")
+        reception.login("carol")
+    reception.facts.tell()
+    before = reception.situation.accounts.reads
+    reception.login("alice")
+    reception.facts.tell()
+
+    assert reception.situation.accounts.reads == before + 1
+
+
+def test_changed_claims_are_looked_at(reception: Reception) -> None:
+    """The cache knows claims, not users."""
+    reception.login(session=reception.session(name="One"))
+    reception.login(session=reception.session(name="Two"))
+
+    assert [event.profile for event in reception.told()] == [Profile("One"), Profile("Two")]
+
+
+def test_what_is_told_is_applied(reception: Reception) -> None:
+    """From the login to CometChat: the new name is there."""
+    reception.situation.sync().apply(a_fact("created", 1))
+    reception.login(session=reception.session(name="Newer"))
+    for event in reception.told():
+        reception.situation.sync().apply(event)
+
+    assert reception.situation.name_at_cometchat() == "Newer"

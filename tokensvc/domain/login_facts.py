@@ -1,0 +1,185 @@
+"""Login facts: what logins tell of their users, put into the inbox beside the logins.
+
+A login hands over and goes on; it waits for no lock that anybody holds over a
+database. A cache decides for most that there is nothing to tell.
+"""
+
+import hashlib
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent, profile_hash
+from tokensvc.domain.audit import Notify, OperationalEvent
+from tokensvc.domain.errors import StorageUnavailableError
+from tokensvc.domain.issuing import Provisioning
+from tokensvc.domain.model import ChatUser, Login, Profile, Session, Uid
+from tokensvc.domain.ports import Accounts, Inbox
+from tokensvc.domain.syncing import LOGIN
+
+MAX_WAITING: Final = 1_000
+MAX_KNOWN: Final = 50_000
+"""Users with the hash of their claims, at some 250 bytes each."""
+KNOWN_FOR_S: Final = 900.0
+"""Another process may have learnt something else about a user meanwhile."""
+PAUSE_S: Final = 5.0
+IDLE_S: Final = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The time of day in UNIX seconds, and the clock that never goes back."""
+
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
+
+
+class KnownProfiles:
+    """Which claims of a user need no telling: the newest users, and not for ever."""
+
+    def __init__(self, max_known: int, clock: Callable[[], float]) -> None:
+        self._max_known = max_known
+        self._clock = clock
+        self._known: OrderedDict[Uid, tuple[str, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def has(self, uid: Uid, hashed: str) -> bool:
+        """Return whether these claims were looked at not long ago."""
+        with self._lock:
+            known, until = self._known.get(uid, ("", 0.0))
+            if known != hashed or self._clock() >= until:
+                return False
+            self._known.move_to_end(uid)
+            return True
+
+    def add(self, uid: Uid, hashed: str) -> None:
+        """Keep in mind that these claims need no telling for a while."""
+        with self._lock:
+            self._known[uid] = (hashed, self._clock() + KNOWN_FOR_S)
+            self._known.move_to_end(uid)
+            if len(self._known) > self._max_known:
+                self._known.popitem(last=False)
+
+
+class LoginFacts:
+    """Takes logins from any thread, and tells the inbox of them from one.
+
+    *wake* is called when there is something to `tell`, and must not wait.
+    """
+
+    def __init__(  # noqa: PLR0913 (what it reads, writes, calls and counts)
+        self,
+        inbox: Inbox,
+        accounts: Accounts,
+        *,
+        provisioning: Provisioning,
+        watches_drift: bool,
+        clocks: Clocks,
+        new_id: Callable[[], str],
+        notify: Notify,
+        max_waiting: int = MAX_WAITING,
+        max_known: int = MAX_KNOWN,
+    ) -> None:
+        self._inbox = inbox
+        self._accounts = accounts
+        self._provisioning = provisioning
+        self._watches_drift = watches_drift
+        self._clocks = clocks
+        self._new_id = new_id
+        self._notify = notify
+        self._waiting: deque[Login] = deque()
+        self._max_waiting = max_waiting
+        self._known = KnownProfiles(max_known, clocks.monotonic)
+        self._dropped = 0
+        self._lock = threading.Lock()
+        self.wake: Callable[[], None] = lambda: None
+
+    def observe(self, login: Login) -> None:
+        """Take in a login, unless it tells nothing or too many are waiting."""
+        if not self._may_be_news(login):
+            return
+        with self._lock:
+            if len(self._waiting) >= self._max_waiting:
+                self._dropped += 1
+                return
+            self._waiting.append(login)
+        self.wake()
+
+    def tell(self) -> float:
+        """Put what is new into the inbox; return the seconds until this is to be called again.
+
+        While the storage is away the logins wait, and what is too much is dropped:
+        the next login of the same user tells it again.
+        """
+        while (login := self._next()) is not None:
+            try:
+                self._tell(login)
+            except StorageUnavailableError:
+                with self._lock:
+                    self._waiting.appendleft(login)
+                self._count_dropped()
+                return PAUSE_S
+        self._count_dropped()
+        return IDLE_S
+
+    def _may_be_news(self, login: Login) -> bool:
+        if login.has_created or login.has_reactivated:
+            return True
+        user = login.session.user
+        if not self._watches_drift or user.profile == Profile():
+            return False
+        return not self._known.has(user.uid, profile_hash(user.profile))
+
+    def _next(self) -> Login | None:
+        with self._lock:
+            return self._waiting.popleft() if self._waiting else None
+
+    def _count_dropped(self) -> None:
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._notify(OperationalEvent("login_facts_dropped", {"count": dropped}))
+
+    def _tell(self, login: Login) -> None:
+        session = login.session
+        account = self._accounts.find(session.user.uid)
+        profile = _completed(session.user.profile, account)
+        if login.has_reactivated:
+            self._put(EventKind.REACTIVATED, session, None)
+        if login.has_created or self._has_drifted(session, account, profile):
+            self._put(EventKind.UPDATED, session, profile)
+        self._known.add(session.user.uid, profile_hash(session.user.profile))
+
+    def _has_drifted(self, session: Session, account: Account | None, profile: Profile) -> bool:
+        """Return whether CometChat has something else than this login says, or should not.
+
+        A user who is not active, and yet was given a token, is for the worker to end.
+        """
+        if account is None or account.state is not AccountState.ACTIVE:
+            return True
+        user = self._provisioning.complete(ChatUser(session.user.uid, profile))
+        is_same = profile_hash(user.profile) == account.sent_profile_hash
+        return not is_same and session.is_newer_than(account.profile_version)
+
+    def _put(self, kind: EventKind, session: Session, profile: Profile | None) -> None:
+        issued_at = self._clocks.now() if session.issued_at is None else session.issued_at
+        version, event_id = int(issued_at * 1000), self._new_id()
+        event = UserEvent(kind, session.user.uid, version, LOGIN, event_id, profile)
+        self._inbox.put([event], body_hash=hashlib.sha256(event_id.encode()).digest())
+
+
+def _completed(profile: Profile, account: Account | None) -> Profile:
+    """Return *profile* with what the app has told otherwise: a token says less than a webhook."""
+    if account is None:
+        return profile
+    told = account.profile
+    return replace(
+        profile,
+        name=profile.name or told.name,
+        avatar=profile.avatar or told.avatar,
+        role=profile.role or told.role,
+        tags=profile.tags or told.tags,
+        metadata={**told.metadata, **profile.metadata},
+    )
