@@ -248,6 +248,19 @@ def test_deactivated_account(*, reactivates: bool, age_s: float, is_welcome: boo
         assert (observed, situation.directory.deactivated) == ([], {"alice"})
 
 
+def test_a_deactivated_user_who_is_missing_comes_back_in_the_account_too() -> None:
+    """Where CometChat has no such user the login creates one, and the deactivation is undone."""
+    situation = Situation(provisioning=Provisioning(reactivate_on_login=True))
+    situation.after("deactivated")
+    situation.clock.pass_by(1)
+    session = a_timed_session(situation)
+    observed: list[Login] = []
+
+    an_issuer(situation, observed).issue(session)
+
+    assert observed == [Login(session, has_created=True, has_reactivated=True)]
+
+
 def test_a_returning_users_login_reads_no_account() -> None:
     """Who exists at CometChat costs no look at the database, and is told of."""
     situation = Situation()

@@ -214,6 +214,7 @@ def test_the_cache_is_bounded(forget: str) -> None:
 def test_changed_claims_are_looked_at(reception: Reception) -> None:
     """The cache knows claims, not users."""
     reception.login(session=reception.session(name="One"))
+    reception.facts.tell()
     reception.login(session=reception.session(name="Two"))
 
     assert [event.profile for event in reception.told()] == [Profile("One"), Profile("Two")]

@@ -43,9 +43,13 @@ class UserSync:
         for tries in range(MAX_ROUNDS):
             known = self.accounts.find(event.uid)
             account = apply(known, event, policy=self.policy, now=self.now())
-            told, refusal = self._tell(account, event, everything=tries > 0)
+            # A login that has just got a token or made the user may have crossed the deletion.
+            crossed = event.source == LOGIN and account.state is not AccountState.ACTIVE
+            everything = crossed or tries > 0
+            told, refusal = self._tell(account, event, everything=everything)
             try:
-                if told != known:
+                # What was told without being news is written too: was it still true?
+                if everything or told != known:
                     self.accounts.save(told)
             except AccountChangedError:
                 continue
@@ -62,10 +66,8 @@ class UserSync:
             self.telling.delete(account.uid)
             gone = purged(account, now=self.now())
             return replace(gone, sent_state=AccountState.DELETED), None
-        # A login that has just got a token or made the user did not ask this account first.
-        crossed = event.source == LOGIN and account.state is not AccountState.ACTIVE
         try:
-            return self.telling.tell(account, everything=everything or crossed), None
+            return self.telling.tell(account, everything=everything), None
         except ProfileRefusedError as refusal:
             # How far it came is not known, so that the next fact tells everything.
             return replace(account, sent_state=None, sent_profile_hash=None), refusal
