@@ -15,12 +15,12 @@ from pathlib import Path
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_source import KeySource, Reach
 from tokensvc.adapters.key_store import KeyStore
 from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
+from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.errors import CallerError
 from tokensvc.domain.uids import uid_rule
 

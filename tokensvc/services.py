@@ -1,7 +1,7 @@
 """Composition root: what is plugged into what."""
 
-import sys
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,25 +11,27 @@ from flask_limiter import Limiter
 from limits import parse_many
 from limits.strategies import MovingWindowRateLimiter
 
-from tokensvc.adapters.audit_log import AuditLog, LineStream
+from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.adapters.background import Periodic
-from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.errand import errand_within
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
-from tokensvc.adapters.line_queue import LineQueue
+from tokensvc.adapters.line_queue import stdout_lines
 from tokensvc.adapters.metrics import MEDIA_TYPE, Metrics
 from tokensvc.adapters.redis_limits import shared_options
 from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.domain.audit import Announcer, Fingerprinter, Notify
-from tokensvc.domain.issuing import Provisioning, TokenIssuer
+from tokensvc.domain.clocks import Clocks
+from tokensvc.domain.issuing import TokenIssuer
+from tokensvc.domain.login_facts import LoginFacts
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
 from tokensvc.rotation import SecretsInForce
-from tokensvc.services_directory import chat_directory
+from tokensvc.services_directory import chat_directory, provisioning_of
 from tokensvc.services_keys import remote_keys
+from tokensvc.services_storage import Storage, storage_of
 from tokensvc.settings import Settings
 from tokensvc.settings_sections import SessionSettings
 from tokensvc.web.failed_attempts import FailedAttempts
@@ -71,18 +73,22 @@ def assemble(
     """Return the services that *settings* ask for, writing their log to stdout."""
     clock = Clocks(now, monotonic)
     notify = Announcer()
-    audit_log = AuditLog(log_stream or _stdout(notify), secrets=settings.secret_values())
+    audit_log = AuditLog(log_stream or stdout_lines(notify), secrets=settings.secret_values())
     metrics = Metrics() if settings.http.metrics else None
     notify.readers = (audit_log.note, metrics.note) if metrics else (audit_log.note,)
     secrets = SecretsInForce(settings, mask=audit_log.mask)
     watcher = SecretWatcher(secrets.files(), notify=notify)
     remote = remote_keys(settings, notify=notify, clock=clock)
+    storage = storage_of(settings, now=now)
     return Services(
         tokens=TokenRoom(
             verifier=_verifier(settings, {**secrets.session_keys, **remote}, now),
             failed_attempts=_failed_attempts(settings),
             issuer=TokenIssuer(
-                chat_directory(settings, secrets, clock, notify), _provisioning(settings)
+                chat_directory(settings, secrets, clock, notify),
+                provisioning_of(settings),
+                storage.accounts,
+                _login_facts(settings, storage, clock, notify).observe,
             ),
             one_deadline=partial(
                 errand_within, settings.cometchat.total_timeout_s, clock.monotonic
@@ -105,19 +111,26 @@ def assemble(
     )
 
 
-def _stdout(notify: Notify) -> LineStream:
-    """Return stdout with a queue in front of it, unless something without a descriptor is there."""
-    try:
-        return LineQueue(sys.stdout.fileno(), notify=notify)
-    except OSError:
-        return sys.stdout
-
-
 def _background(watcher: SecretWatcher, notify: Notify) -> tuple[Periodic, ...]:
     """Return what there is to do beside the requests: nothing, where no secret is a file."""
     if not watcher.files:
         return ()
     return (Periodic("secret files", watcher.look, notify=notify),)
+
+
+def _login_facts(settings: Settings, storage: Storage, clock: Clocks, notify: Notify) -> LoginFacts:
+    """Return what takes in logins; its thread begins with the first that tells something."""
+    facts = LoginFacts(
+        storage.inbox,
+        storage.accounts,
+        provisioning=provisioning_of(settings),
+        watches_drift=settings.provisioning.update_on_login,
+        clocks=clock,
+        new_id=lambda: uuid.uuid4().hex,
+        notify=notify,
+    )
+    facts.wake = Periodic("login-facts", facts.tell, notify=notify).start_or_wake
+    return facts
 
 
 def _verifier(
@@ -150,15 +163,6 @@ def _issuer(table: SessionSettings, keys: KeySet, strategy: str) -> Issuer:
 
 def _path(claim: str | None) -> ClaimPath | None:
     return parse_claim_path(claim) if claim else None
-
-
-def _provisioning(settings: Settings) -> Provisioning:
-    provisioning = settings.provisioning
-    return Provisioning(
-        default_role=provisioning.default_role,
-        default_tags=tuple(provisioning.default_tags),
-        reactivate_on_login=provisioning.reactivate_on_login,
-    )
 
 
 def _failed_attempts(settings: Settings) -> FailedAttempts:

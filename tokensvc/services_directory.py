@@ -2,16 +2,17 @@
 
 from tokensvc.adapters.breaker import Breaker, BreakerRule
 from tokensvc.adapters.bulkhead import Bulkhead
-from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.http_client import Bounds, HTTPClient
 from tokensvc.adapters.redis_limits import redis_client
-from tokensvc.adapters.request_budget import RequestBudget
+from tokensvc.adapters.request_budget import RequestBudget, Share
 from tokensvc.adapters.rest_keys import RESTKeys
 from tokensvc.adapters.retry_budget import RetryBudget
 from tokensvc.adapters.shared_spending import RedisSpending
 from tokensvc.adapters.upstream import Policy, Upstream
 from tokensvc.domain.audit import Notify
+from tokensvc.domain.clocks import Clocks
+from tokensvc.domain.issuing import Provisioning
 from tokensvc.rotation import SecretsInForce
 from tokensvc.settings import Settings
 from tokensvc.web.record import note_vendor_call
@@ -19,9 +20,16 @@ from tokensvc.web.tokens import MAX_BODIES_AT_ONCE
 
 
 def chat_directory(
-    settings: Settings, secrets: SecretsInForce, clock: Clocks, notify: Notify
+    settings: Settings,
+    secrets: SecretsInForce,
+    clock: Clocks,
+    notify: Notify,
+    share: Share = "login",
 ) -> CometChatClient:
-    """Return the client of CometChat's REST API, under the policy that *settings* ask for."""
+    """Return the client of CometChat's REST API, under the policy that *settings* ask for.
+
+    *share* says whose part of the plan its calls are.
+    """
     cometchat = settings.cometchat
     bounds = Bounds(
         connect_s=cometchat.connect_timeout_s,
@@ -46,6 +54,7 @@ def chat_directory(
         upstream=Upstream(http, policy, observe_try=note_vendor_call, clock=clock.monotonic),
         keys=RESTKeys(secrets.api_keys, notify=notify, clock=clock.monotonic),
         app_id=cometchat.app_id,
+        share=share,
     )
 
 
@@ -92,4 +101,14 @@ def _request_budget(
         login_reserve=cometchat.login_reserve,
         shared=shared,
         now=clock.now,
+    )
+
+
+def provisioning_of(settings: Settings) -> Provisioning:
+    """Return what new users get."""
+    provisioning = settings.provisioning
+    return Provisioning(
+        default_role=provisioning.default_role,
+        default_tags=tuple(provisioning.default_tags),
+        reactivate_on_login=provisioning.reactivate_on_login,
     )

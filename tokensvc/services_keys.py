@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Iterator
 
-from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_source import KeySource, Reach
 from tokensvc.adapters.key_store import KeyStore
 from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.domain.audit import Notify
+from tokensvc.domain.clocks import Clocks
 from tokensvc.settings import Settings
 
 

@@ -14,6 +14,7 @@ from tokensvc.settings_sections import (
     CometChatSettings,
     HttpSettings,
     KeySettings,
+    LifecycleSettings,
     LimitSettings,
     ProvisioningSettings,
     ServerSettings,
@@ -21,6 +22,7 @@ from tokensvc.settings_sections import (
     StorageSettings,
     UidSettings,
     UpstreamSettings,
+    WorkerSettings,
 )
 
 
@@ -43,6 +45,8 @@ class Settings(BaseSettings):
     keys: KeySettings = KeySettings()
     uids: UidSettings = UidSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
+    lifecycle: LifecycleSettings = LifecycleSettings()
+    worker: WorkerSettings = WorkerSettings()
     limits: LimitSettings = LimitSettings()
     storage: StorageSettings = StorageSettings()
     http: HttpSettings = HttpSettings()

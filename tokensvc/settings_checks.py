@@ -20,6 +20,9 @@ _ORIGIN: Final = re.compile(
     r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE
 )
 _ZERO: Final = re.compile(r"(?<!\d)0+(?!\d)")
+_DELAY: Final = re.compile(r"[0-9]{1,9}[smhd]")
+_UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+MAX_DELAY_S: Final = 3660 * 86_400
 MAX_FILE_BYTES: Final = 1024 * 1024
 MIN_MASKED_CHARS: Final = 6
 """Masking a shorter password would make the log unreadable and tell what it is."""
@@ -171,3 +174,17 @@ def uid_prefix(text: str) -> str:
     if not is_legal_prefix(text):
         raise ValueError(f"must be at most {MAX_PREFIX_CHARS} of a-z, 0-9, _ and -")
     return text
+
+
+def delay(text: str) -> str:
+    """Return a delay as it is written: a number with its unit, or never."""
+    if text != "never" and not _DELAY.fullmatch(text):
+        raise ValueError('must be like "30d", "12h", "90m", "45s" or "0s", or "never"')
+    if (delay_s(text) or 0.0) > MAX_DELAY_S:
+        raise ValueError("must be at most ten years (3660d)")
+    return text
+
+
+def delay_s(text: str) -> float | None:
+    """Return a delay in seconds; None for never."""
+    return None if text == "never" else float(text[:-1]) * _UNITS_S[text[-1]]

@@ -210,6 +210,26 @@ class ProvisioningSettings(Section):
         list[Annotated[str, Field(pattern=r"\S", max_length=100)]], Field(max_length=25)
     ] = []
     reactivate_on_login: bool = False
+    update_on_login: bool = True
+
+
+class LifecycleSettings(Section):
+    """What becomes of users whom the app has deleted."""
+
+    delete_after: Annotated[str, AfterValidator(checks.delay)] = "30d"
+    allow_recreate: bool = False
+
+    @property
+    def delete_after_s(self) -> float | None:
+        """How long a deletion can be undone, in seconds; None: for ever."""
+        return checks.delay_s(self.delete_after)
+
+
+class WorkerSettings(Section):
+    """How `tokensvc worker` works the inbox off."""
+
+    threads: Annotated[int, Field(ge=1, le=64)] = 4
+    lease_s: Annotated[float, Field(ge=1, le=3600)] = 60.0
 
 
 class LimitSettings(Section):

@@ -1,122 +1,48 @@
-"""The inbox's door: claim an event, apply it, decide what becomes of it."""
+"""The inbox's door: threads that claim events, and a house that is kept beside them."""
 
-import hashlib
+import os
 import threading
+import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TextIO
 
-from tokensvc.domain.audit import Notify, OperationalEvent
-from tokensvc.domain.errors import LeaseLostError, StorageUnavailableError
-from tokensvc.domain.ports import Accounts, Claim, Inbox
-from tokensvc.domain.syncing import UserSync, reminder
-from tokensvc.domain.verdicts import Judge
+from tokensvc.domain.audit import OperationalEvent
+from tokensvc.domain.errors import StorageUnavailableError
+from tokensvc.domain.working import EventWork
+from tokensvc.services_sync import assemble_sync
+from tokensvc.settings import Settings
+from tokensvc.settings_loading import load_settings
 
 STORAGE_PAUSE_S: Final = 5.0
 TICK_S: Final = 0.5
 """How often the main thread looks whether it is to stop, or has a chore to do."""
+DUE_DELETIONS_EVERY_S: Final = 10.0
+HEARTBEAT_EVERY_S: Final = 60.0
+FORGET_EVERY_S: Final = 600.0
 
 
-@dataclass(frozen=True, slots=True)
-class EventWork:
-    """Takes one event after the other from the inbox.
+def create_worker(
+    settings: Settings | None = None,
+    *,
+    now: Callable[[], float] = time.time,
+    log_stream: TextIO | None = None,
+) -> "Worker":
+    """Return the worker; without *settings* it reads them from the environment.
 
-    *lease_s* is longer than an event can take. *one_event* is entered around each:
-    the place for a deadline that all calls of an event share.
+    *now* is the clock in UNIX seconds, *log_stream* (else stdout) takes the lines of
+    its log. Raises `ConfigurationError` if the settings cannot be used.
     """
-
-    inbox: Inbox
-    sync: UserSync
-    judge: Judge
-    notify: Notify
-    lease_s: float
-    one_event: Callable[[], AbstractContextManager[object]] = nullcontext
-
-    def handle_next(self, is_stopping: Callable[[], bool] = lambda: False) -> bool:
-        """Deal with the next due event; return whether there was one.
-
-        Raises `StorageUnavailableError` if the inbox cannot be asked; what was
-        claimed then comes back when its lease has run out.
-        """
-        claim = self.inbox.claim(lease_s=self.lease_s)
-        if claim is None:
-            return False
-        try:
-            if is_stopping():
-                self.inbox.retry(claim, after_s=0.0, reason="worker_stopped")
-            else:
-                self._apply(claim)
-        except LeaseLostError:
-            # Somebody else deals with it by now, and does everything again.
-            self._tell("sync_lease_lost", claim)
-        return True
-
-    def _apply(self, claim: Claim) -> None:
-        try:
-            with self.one_event():
-                self.sync.apply(claim.event)
-        except Exception as error:  # noqa: BLE001 (a defect parks one user's events, not the worker)
-            self._judge(claim, error)
-        else:
-            self.inbox.done(claim)
-            self._tell("sync_event_applied", claim)
-
-    def _judge(self, claim: Claim, error: Exception) -> None:
-        verdict = self.judge.verdict(error, attempts=claim.attempts)
-        if verdict.wait_s is None:
-            self.inbox.bury(claim, reason=verdict.reason)
-            self._tell("sync_event_buried", claim, reason=verdict.reason, is_alarm=True)
-            return
-        self.inbox.retry(claim, after_s=verdict.wait_s, reason=verdict.reason)
-        is_alarm = verdict.is_alarm
-        self._tell("sync_event_put_off", claim, reason=verdict.reason, is_alarm=is_alarm)
-
-    def _tell(self, name: str, claim: Claim, *, reason: str = "", is_alarm: bool = False) -> None:
-        facts: dict[str, str | int | float] = {
-            "number": claim.number,
-            "kind": claim.event.kind.value,
-            "source": claim.event.source,
-            "attempts": claim.attempts,
-            **({"reason": reason} if reason else {}),
-        }
-        self.notify(OperationalEvent(name, facts, is_alarm=is_alarm))
-
-
-@dataclass(frozen=True, slots=True)
-class Housekeeping:
-    """What has to be done now and again. Times are UNIX seconds."""
-
-    inbox: Inbox
-    accounts: Accounts
-    notify: Notify
-    now: Callable[[], float]
-    keep_done_s: float
-
-    def remind_of_deletions(self) -> None:
-        """Put an event into the inbox for each user who is due to be deleted for ever."""
-        for account in self.accounts.due_for_deletion(now=self.now()):
-            event = reminder(account)
-            self.inbox.put([event], body_hash=hashlib.sha256(event.event_id.encode()).digest())
-
-    def forget_done(self) -> None:
-        """Delete the events that were done so long ago that no sender repeats them."""
-        count = self.inbox.forget_done(before=self.now() - self.keep_done_s)
-        if count:
-            self.notify(OperationalEvent("sync_events_forgotten", {"count": count}))
-
-    def beat(self) -> None:
-        """Say that the worker lives, and how much is waiting for it."""
-        status = self.inbox.status()
-        oldest_at = status.oldest_waiting_at
-        facts: dict[str, str | int | float] = {
-            "waiting": status.waiting,
-            "leased": status.leased,
-            "retrying": status.retrying,
-            "buried": status.buried,
-            "oldest_s": 0.0 if oldest_at is None else max(0.0, round(self.now() - oldest_at, 3)),
-        }
-        self.notify(OperationalEvent("sync_heartbeat", facts))
+    settings = settings or load_settings(os.environ)
+    sync = assemble_sync(settings, now=now, log_stream=log_stream)
+    chores = (
+        Chore(sync.house.beat, HEARTBEAT_EVERY_S),
+        Chore(sync.house.remind_of_deletions, DUE_DELETIONS_EVERY_S),
+        Chore(sync.house.forget_done, FORGET_EVERY_S),
+    )
+    for work in sync.background:
+        work.start()
+    return Worker(sync.work, chores, threads=settings.worker.threads, clock=time.monotonic)
 
 
 @dataclass(slots=True)

@@ -13,12 +13,12 @@ from tests.fakes import Notices
 from tests.raw_server import an_answer
 from tests.remote_issuers import Clock, Provider, a_provider, a_set, a_signer, published
 from tests.security.forging import RS
-from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_copies import KeyCopy
 from tokensvc.adapters.key_source import KeySource, Reach
 from tokensvc.adapters.key_store import KeyStore
 from tokensvc.adapters.remote_keys import RemoteKeys
+from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.errors import KeysUnavailableError
 
 NEW = a_signer(kid="key-2")

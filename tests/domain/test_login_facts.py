@@ -12,7 +12,8 @@ from tests.sync.situations import Situation, a_fact
 from tests.sync.stores import FakeInbox
 from tokensvc.domain.accounts import EventKind, UserEvent
 from tokensvc.domain.audit import OperationalEvent
-from tokensvc.domain.login_facts import IDLE_S, KNOWN_FOR_S, PAUSE_S, Clocks, LoginFacts
+from tokensvc.domain.clocks import Clocks
+from tokensvc.domain.login_facts import IDLE_S, KNOWN_FOR_S, PAUSE_S, LoginFacts
 from tokensvc.domain.model import Login, Profile, Session
 
 ALICE = a_uid("alice")

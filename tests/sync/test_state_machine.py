@@ -17,7 +17,8 @@ USERS = st.sampled_from(UIDS)
 KINDS = st.sampled_from([kind for kind in EventKind if kind is not EventKind.REACTIVATED])
 SHOWN = {EventKind.CREATED, EventKind.UPDATED}
 AVATARS = st.sampled_from([None, "https://x.test/a.png"])
-STEPS = st.integers(1, 12)
+STEPS = st.integers(2, 9)
+"""The first step is the claim."""
 
 
 class UsersInStep(RuleBasedStateMachine):
@@ -28,6 +29,7 @@ class UsersInStep(RuleBasedStateMachine):
         self.town = Town()
         self.facts: list[UserEvent] = []
         self.travelling: list[UserEvent] = []
+        self.lost: set[str] = set()
 
     @rule(uid=USERS, kind=KINDS, avatar=AVATARS, source=st.sampled_from(["app", "import"]))
     def something_comes_true(self, uid: str, kind: EventKind, avatar: Any, source: str) -> None:
@@ -71,12 +73,13 @@ class UsersInStep(RuleBasedStateMachine):
 
     @rule()
     def logins_are_told(self) -> None:
-        self.town.facts.tell()
+        self.town.tell_logins()
 
     @rule()
     def a_web_process_is_killed(self) -> None:
-        """Lose what it had not told yet."""
-        self.town.facts = self.town.new_web_process()
+        """Lose what it had not told yet, until the same users log in again."""
+        self.lost |= self.town.logged_in
+        self.town.new_web_process()
 
     @rule(lost=st.lists(st.sampled_from(["nothing", "request", "answer"]), max_size=4))
     def cometchat_fails(self, lost: list[str]) -> None:
@@ -96,21 +99,23 @@ class UsersInStep(RuleBasedStateMachine):
 
         self.town.work(Fuse(steps, killed, is_after=is_after))
 
-    @rule(steps=STEPS, uid=USERS)
-    def a_login_comes_between(self, steps: int, uid: str) -> None:
-        """Two steps of a worker."""
+    @rule(steps=STEPS)
+    def a_login_comes_between(self, steps: int) -> None:
+        """Two steps of a worker, and is of the very user whom the worker is at."""
 
         def crossed() -> None:
-            self.town.login(uid, f"Crossing {uid}")
+            self.town.login(self.town.working_on, f"Crossing {self.town.working_on}")
 
         self.town.work(Fuse(steps, crossed))
 
-    @rule(steps=STEPS, count=st.integers(1, 6))
-    def a_worker_sleeps_too_long(self, steps: int, count: int) -> None:
-        """Its lease runs out, others do what it was at and more, and then it goes on."""
+    @rule(steps=STEPS, kind=KINDS, count=st.integers(1, 6))
+    def a_worker_sleeps_too_long(self, steps: int, kind: EventKind, count: int) -> None:
+        """Its lease runs out, others do what it was at and what came after, then it goes on."""
 
         def overslept() -> None:
             self.town.clock.pass_by(LEASE_S)
+            self.something_comes_true(self.town.working_on, kind, None, "app")
+            self.town.put(self.travelling.pop())
             for _ in range(count):
                 self.town.work()
 
@@ -120,6 +125,9 @@ class UsersInStep(RuleBasedStateMachine):
         """Everything arrives in the end, and every fault is over."""
         for fact in self.travelling:
             self.town.put(fact)
+        self.town.settle()
+        for uid in sorted(self.lost):
+            self.town.login(uid, f"Again {uid}")
         self.town.settle()
         told = [entry.event for entry in self.town.inbox.entries]
         for uid in UIDS:

@@ -22,7 +22,8 @@ from tokensvc.domain.errors import (
 from tokensvc.domain.lifecycle import DAY_S
 from tokensvc.domain.model import ChatUser, Profile
 from tokensvc.domain.verdicts import Judge
-from tokensvc.worker import Chore, EventWork, Housekeeping, Worker
+from tokensvc.domain.working import EventWork, Housekeeping
+from tokensvc.worker import Chore, Worker
 
 LEASE_S: Final = 60.0
 

@@ -54,7 +54,7 @@ def test_login_names_all_its_errors() -> None:
     assert codes == {
         "400": {"request_invalid"},
         "401": {"session_invalid", "session_expired"},
-        "403": {"user_deactivated"},
+        "403": {"user_deactivated", "user_deleted", "user_suspended"},
         "405": {"method_not_allowed"},
         "413": {"body_too_large"},
         "415": {"unsupported_media_type"},
@@ -62,7 +62,12 @@ def test_login_names_all_its_errors() -> None:
         "429": {"rate_limited"},
         "500": {"internal_error"},
         "502": {"directory_misconfigured"},
-        "503": {"directory_unavailable", "keys_unavailable", "user_quota_reached"},
+        "503": {
+            "directory_unavailable",
+            "keys_unavailable",
+            "storage_unavailable",
+            "user_quota_reached",
+        },
     }
 
 

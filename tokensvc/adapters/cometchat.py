@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from tokensvc.adapters.http_client import HTTPAnswer
+from tokensvc.adapters.request_budget import Share
 from tokensvc.adapters.rest_keys import RESTKeys
 from tokensvc.adapters.upstream import Request, Upstream
 from tokensvc.domain.errors import (
@@ -85,6 +86,8 @@ class CometChatClient:
     upstream: Upstream
     keys: RESTKeys
     app_id: str
+    share: Share = "login"
+    """Whose part of the plan its calls are."""
 
     def create_auth_token(self, uid: Uid) -> AuthToken:
         # Not idempotent: after a lost answer the first token stays, and the record says so.
@@ -121,6 +124,7 @@ class CometChatClient:
 
         Asks with the preferred key, and with the other one where that is refused.
         """
+        call.share = self.share
         key, *others = self.keys.in_order()
         try:
             return self.upstream.call(call, self._headers(key), read)

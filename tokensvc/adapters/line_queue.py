@@ -3,11 +3,12 @@
 import logging
 import os
 import select
+import sys
 import threading
 import weakref
 from collections import deque
 from multiprocessing.util import Finalize
-from typing import Final
+from typing import Final, TextIO
 
 from tokensvc.domain.audit import Notify, OperationalEvent
 
@@ -106,3 +107,11 @@ class LineQueue:
 def _begin_anew(queue: LineQueue | None) -> None:
     if queue is not None:
         queue._begin_anew()  # noqa: SLF001 (the queue's own hook, outside of it to hold no reference)
+
+
+def stdout_lines(notify: Notify) -> LineQueue | TextIO:
+    """Return stdout with a queue in front of it, unless something without a descriptor is there."""
+    try:
+        return LineQueue(sys.stdout.fileno(), notify=notify)
+    except OSError:
+        return sys.stdout

@@ -7,7 +7,6 @@ from typing import Final
 
 from tokensvc.adapters import key_schedule as schedule
 from tokensvc.adapters.background import Periodic
-from tokensvc.adapters.clocks import Clocks
 from tokensvc.adapters.key_copies import KeyCopy, KeyStoreError
 from tokensvc.adapters.key_refresh import KeyChange
 from tokensvc.adapters.key_sets import (
@@ -19,6 +18,7 @@ from tokensvc.adapters.key_sets import (
 from tokensvc.adapters.key_source import MIN_AGE_S, KeyFetchError, KeySource
 from tokensvc.adapters.key_store import KeyStore, Version
 from tokensvc.domain.audit import Notify, OperationalEvent
+from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.errors import KeysUnavailableError
 
 NEVER: Final = float("-inf")

@@ -8,11 +8,12 @@ import hashlib
 import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent, profile_hash
 from tokensvc.domain.audit import Notify, OperationalEvent
+from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.issuing import Provisioning
 from tokensvc.domain.model import ChatUser, Login, Profile, Session, Uid
@@ -26,14 +27,6 @@ KNOWN_FOR_S: Final = 900.0
 """Another process may have learnt something else about a user meanwhile."""
 PAUSE_S: Final = 5.0
 IDLE_S: Final = 3_600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """The time of day in UNIX seconds, and the clock that never goes back."""
-
-    now: Callable[[], float]
-    monotonic: Callable[[], float]
 
 
 class KnownProfiles:

@@ -22,9 +22,12 @@ from tokensvc.domain.errors import (
     RequestError,
     SessionError,
     SessionExpiredError,
+    StorageUnavailableError,
     UidNotAllowedError,
     UserDeactivatedError,
+    UserDeletedError,
     UserQuotaReachedError,
+    UserSuspendedError,
 )
 from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import Session
@@ -63,12 +66,15 @@ CREATE_AUTH_TOKEN: Final = Operation(
         SessionError,
         SessionExpiredError,
         UserDeactivatedError,
+        UserDeletedError,
+        UserSuspendedError,
         UidNotAllowedError,
         RateLimitedError,
         DirectoryMisconfiguredError,
         DirectoryUnavailableError,
         KeysUnavailableError,
         UserQuotaReachedError,
+        StorageUnavailableError,
     ),
     needs_session=True,
     request_body={"type": "object", "properties": {}, "additionalProperties": False},

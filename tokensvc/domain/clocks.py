@@ -1,6 +1,5 @@
 """Clocks: the time of day, and the one that only goes forward."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,5 +8,5 @@ from dataclasses import dataclass
 class Clocks:
     """The time of day in UNIX seconds, and one that no correction moves."""
 
-    now: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
+    now: Callable[[], float]
+    monotonic: Callable[[], float]
