@@ -13,6 +13,8 @@ from tokensvc.cli.emulator import emulator
 from tokensvc.cli.keys import keys
 from tokensvc.cli.serve import serve
 from tokensvc.cli.session_token import session_token
+from tokensvc.cli.sync import sync
+from tokensvc.cli.worker import worker
 from tokensvc.settings_loading import CONFIG_NAME
 
 
@@ -42,3 +44,5 @@ main.add_command(emulator)
 main.add_command(keys)
 main.add_command(serve)
 main.add_command(session_token)
+main.add_command(sync)
+main.add_command(worker)

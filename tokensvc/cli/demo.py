@@ -19,6 +19,7 @@ from tokensvc.cli.demo_app import DemoPlace, demo_app, serving
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.cli.serve import run_server
 from tokensvc.cli.session_token import DevelopmentSigner
+from tokensvc.cli.side_process import worker_beside
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
 from tokensvc.emulator import EmulatorServer
 from tokensvc.settings_sections import CometChatSettings
@@ -75,6 +76,7 @@ def _run(ports: Ports, *, real: bool) -> None:
         parts.enter_context(_on_port("--port", ports.page, serving(app, HOST, ports.page)))
         announcement = _announcement(ports, place, signer.sign(_sample_claims(), lifetime_s=3600))
         threading.Thread(target=_announce, args=(place, announcement), daemon=True).start()
+        parts.enter_context(worker_beside())
         run_server(settings.server)
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -21,6 +21,7 @@ from granian.http import HTTP1Settings
 from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
 from tokensvc.cli.loading import demand_storage, settings_or_exit
+from tokensvc.cli.side_process import DRAIN_S, worker_beside
 from tokensvc.settings_loading import ConfigurationError, load_settings
 from tokensvc.settings_sections import ServerSettings
 
@@ -31,8 +32,6 @@ MAX_CONNECTIONS: Final = 10_000
 """Open connections per process: idle ones cost little, and must not shut out the others."""
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _ENDINGS: Final = {signal.SIGINT, signal.SIGTERM}
-DRAIN_S: Final = 15
-"""How long a worker may finish its requests after SIGTERM: longer than any deadline in it."""
 
 
 class NotAdvice(logging.Filter):
@@ -66,7 +65,8 @@ LOG_TO_STDERR: Final[dict[str, Any]] = {
 @click.option("--port", type=click.IntRange(1, 65535), help="[setting: server.port]")
 @click.option("--workers", type=click.IntRange(0), help="Processes; 0: one per core.")
 @click.option("--threads", type=click.IntRange(2), help="Threads per process.")
-def serve(**options: int | str | None) -> None:
+@click.option("--with-worker", is_flag=True, help="Run one `tokensvc worker` beside it.")
+def serve(*, with_worker: bool, **options: int | str | None) -> None:
     """Run the service.
 
     Serves plain HTTP: put your load balancer or ingress with TLS in front of it.
@@ -80,7 +80,11 @@ def serve(**options: int | str | None) -> None:
     for warning in warnings_about(settings):
         click.echo(f"warning: {warning}", err=True)
     demand_storage(settings)
-    with _shared_metrics() if settings.http.metrics else nullcontext():
+    with ExitStack() as beside:
+        if settings.http.metrics:
+            beside.enter_context(_shared_metrics())
+        if with_worker:
+            beside.enter_context(worker_beside())
         run_server(settings.server)
 
 

@@ -1,0 +1,166 @@
+"""The inbox, looked into and repaired: what waits, what was put aside, and what becomes of it."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Final
+
+import click
+
+from tokensvc.cli.loading import demand_storage, settings_or_exit
+from tokensvc.domain.errors import StorageUnavailableError
+from tokensvc.domain.ports import BuriedEvent, Inbox
+from tokensvc.services_storage import storage_of
+
+NOT_FOUND: Final = 1
+STORAGE_AWAY: Final = 75
+"""EX_TEMPFAIL of sysexits.h."""
+PAGE: Final = 100
+
+
+@click.group()
+@click.pass_context
+def sync(context: click.Context) -> None:
+    """Look into the inbox, and repair what could not be applied."""
+    if context.obj is None:
+        settings = settings_or_exit()
+        demand_storage(settings)
+        context.obj = storage_of(settings).inbox
+
+
+@sync.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_obj
+def status(inbox: Inbox, *, as_json: bool) -> None:
+    """Tell how much waits, is under way, is tried again, was put aside, and was done."""
+    with _storage_faults_told():
+        found = inbox.status()
+    oldest_at = found.oldest_waiting_at
+    counts = {
+        "waiting": found.waiting,
+        "leased": found.leased,
+        "retrying": found.retrying,
+        "buried": found.buried,
+        "done": found.done,
+    }
+    if as_json:
+        oldest_s = None if oldest_at is None else round(max(0.0, time.time() - oldest_at), 3)
+        click.echo(json.dumps({**counts, "oldest_waiting_s": oldest_s}))
+        return
+    for name, count in counts.items():
+        click.echo(f"{name:<10}{count:>8}")
+    if oldest_at is not None:
+        click.echo(f"the oldest that waits came {_ago(time.time() - oldest_at)} ago")
+
+
+@sync.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@click.pass_obj
+def dead(inbox: Inbox, *, as_json: bool) -> None:
+    """List what was put aside because it could not be applied."""
+    with _storage_faults_told():
+        if as_json:
+            for event in _all_buried(inbox):
+                click.echo(json.dumps(_members(event)))
+            return
+        rows = [_cells(event) for event in _all_buried(inbox)]
+    if not rows:
+        click.echo("Nothing was put aside.")
+        return
+    heading = ("NUMBER", "USER", "FACT", "SOURCE", "REASON", "TRIES", "PUT ASIDE")
+    for line in _table([heading, *rows]):
+        click.echo(line)
+
+
+@sync.command()
+@click.argument("number", type=click.IntRange(1), required=False)
+@click.option("--all", "is_all", is_flag=True, help="All that were put aside.")
+@click.pass_obj
+def replay(inbox: Inbox, number: int | None, *, is_all: bool) -> None:
+    """Have an event that was put aside tried again; what is newer by now stays as it is."""
+    if is_all == (number is not None):
+        raise click.UsageError("say a NUMBER (from `tokensvc sync dead`) or --all")
+    if number is not None:
+        _demand_found(lambda: inbox.replay(number), number)
+        click.echo(f"{number} is tried again.")
+        return
+    with _storage_faults_told():
+        count = sum(inbox.replay(event.number) for event in [*_all_buried(inbox)])
+    click.echo(f"{count} tried again.")
+
+
+@sync.command()
+@click.argument("number", type=click.IntRange(1))
+@click.pass_obj
+def drop(inbox: Inbox, number: int) -> None:
+    """Forget an event that was put aside, for ever."""
+    _demand_found(lambda: inbox.drop(number), number)
+    click.echo(f"{number} is forgotten.")
+
+
+@contextmanager
+def _storage_faults_told() -> Iterator[None]:
+    try:
+        yield
+    except StorageUnavailableError as error:
+        click.echo(f"the database cannot be asked: {error.reason}", err=True)
+        sys.exit(STORAGE_AWAY)
+
+
+def _demand_found(act: Callable[[], bool], number: int) -> None:
+    with _storage_faults_told():
+        is_found = act()
+    if not is_found:
+        click.echo(f"{number} was not put aside; see `tokensvc sync dead`", err=True)
+        sys.exit(NOT_FOUND)
+
+
+def _all_buried(inbox: Inbox) -> Iterator[BuriedEvent]:
+    """Walk through all that were put aside when their page is read."""
+    after_number = 0
+    while page := inbox.buried(after_number=after_number, limit=PAGE):
+        yield from page
+        after_number = page[-1].number
+
+
+def _members(event: BuriedEvent) -> dict[str, object]:
+    return {
+        "number": event.number,
+        "uid": event.event.uid,
+        "kind": event.event.kind.value,
+        "source": event.event.source,
+        "event_id": event.event.event_id,
+        "version": event.event.version,
+        "reason": event.reason,
+        "attempts": event.attempts,
+        "received_at": _time(event.received_at),
+        "buried_at": _time(event.buried_at),
+    }
+
+
+def _cells(event: BuriedEvent) -> tuple[str, ...]:
+    fact = event.event
+    times = (str(event.attempts), _time(event.buried_at))
+    return (str(event.number), fact.uid, fact.kind.value, fact.source, event.reason, *times)
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _ago(seconds: float) -> str:
+    """Return how long that is, in the largest unit that says something."""
+    for name, length_s in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * length_s:
+            return f"{seconds / length_s:.0f} {name}"
+    return f"{max(0.0, seconds):.0f} seconds"
