@@ -79,6 +79,11 @@ class Place:
         event = UserEvent(EventKind(kind), a_uid(uid), version, "app", f"{uid}{version}", profile)
         self.inbox.put([event], body_hash=b"x")
 
+    def wait_for_one_more(self) -> None:
+        """Wait until one more event is done than now."""
+        done = self.inbox.status().done
+        until(lambda: self.inbox.status().done > done)
+
     def names(self) -> dict[str, str]:
         """Return the live users at CometChat."""
         users = self.emulator.world.apps[APP_ID].users.values()
@@ -127,8 +132,7 @@ def test_a_killed_worker_loses_nothing(place: Place) -> None:
             place.put("updated", version, f"user-{number}")
     for _ in range(3):
         with place.worker() as process:
-            done = place.inbox.status().done
-            until(lambda done=done: place.inbox.status().done > done)
+            place.wait_for_one_more()
             process.popen.kill()
             process.popen.wait(10)
     with place.worker():

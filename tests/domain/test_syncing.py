@@ -365,6 +365,28 @@ def test_who_is_overtaken_tells_the_newest_again(
     assert (situation.name_at_cometchat() is not None) == is_live
 
 
+def test_who_tells_no_news_is_overtaken_too() -> None:
+    """A worker that ends a crossing login's session, and is overtaken, finds out and undoes it."""
+
+    class RestoredMeanwhile(FakeUserDirectory):
+        def deactivate_user(self, uid: Uid) -> None:
+            if not self.users[uid].profile.tags:
+                situation.after("restored")
+                situation.after("updated", profile=Profile(name="Alice", tags=("back",)))
+            super().deactivate_user(uid)
+
+    situation = Situation()
+    situation.after("created", "deleted")
+    meanwhile = RestoredMeanwhile(users=situation.directory.users)
+    meanwhile.deactivated = situation.directory.deactivated
+    login = a_fact("updated", 1, source=LOGIN)
+
+    situation.sync(meanwhile).apply(login)
+
+    assert situation.account().state is AccountState.ACTIVE
+    assert situation.name_at_cometchat() == "Alice"
+
+
 def test_an_account_that_keeps_changing_is_left_for_later() -> None:
     """Nobody tries for ever."""
 

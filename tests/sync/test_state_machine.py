@@ -99,9 +99,11 @@ class UsersInStep(RuleBasedStateMachine):
 
         self.town.work(Fuse(steps, killed, is_after=is_after))
 
-    @rule(steps=STEPS)
-    def a_login_comes_between(self, steps: int) -> None:
+    @rule(steps=STEPS, uid=USERS, kind=KINDS)
+    def a_login_comes_between(self, steps: int, uid: str, kind: EventKind) -> None:
         """Two steps of a worker, and is of the very user whom the worker is at."""
+        self.something_comes_true(uid, kind, None, "app")
+        self.town.put(self.travelling.pop())
 
         def crossed() -> None:
             self.town.login(self.town.working_on, f"Crossing {self.town.working_on}")
