@@ -13,7 +13,7 @@ from tests.sync.test_worker import running, until
 from tokensvc.domain.accounts import AccountState
 from tokensvc.domain.lifecycle import DAY_S
 from tokensvc.emulator import EmulatorServer
-from tokensvc.services import storage_of
+from tokensvc.services_storage import storage_of
 from tokensvc.services_sync import SyncServices, assemble_sync
 from tokensvc.settings_loading import ConfigurationError
 from tokensvc.worker import create_worker
