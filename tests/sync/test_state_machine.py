@@ -110,13 +110,17 @@ class UsersInStep(RuleBasedStateMachine):
 
         self.town.work(Fuse(steps, crossed))
 
-    @rule(steps=STEPS, kind=KINDS, count=st.integers(1, 6))
-    def a_worker_sleeps_too_long(self, steps: int, kind: EventKind, count: int) -> None:
+    @rule(steps=STEPS, uid=USERS, kind=KINDS, later=KINDS, count=st.integers(2, 6))
+    def a_worker_sleeps_too_long(
+        self, steps: int, uid: str, kind: EventKind, later: EventKind, count: int
+    ) -> None:
         """Its lease runs out, others do what it was at and what came after, then it goes on."""
+        self.something_comes_true(uid, kind, None, "app")
+        self.town.put(self.travelling.pop())
 
         def overslept() -> None:
             self.town.clock.pass_by(LEASE_S)
-            self.something_comes_true(self.town.working_on, kind, None, "app")
+            self.something_comes_true(self.town.working_on, later, None, "app")
             self.town.put(self.travelling.pop())
             for _ in range(count):
                 self.town.work()
