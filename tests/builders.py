@@ -33,6 +33,8 @@ GENEROUS = {"per_user": "100000 per minute", "failed_per_address": "100000 per m
 """Limits that no test meets unless it is about them."""
 NOWHERE = "http://127.0.0.1:9/v3"
 """The discard port: nothing listens there."""
+NO_DATABASE = "postgresql://nobody@127.0.0.1:9/none"
+"""What a service has that needs none, so that no test gets at a database of the developer's."""
 
 
 def a_uid(text: str = "alice") -> Uid:
@@ -97,7 +99,8 @@ def an_environment(**changes: str | None) -> dict[str, str]:
 
 def settings(**overrides: Any) -> Settings:
     """Return complete settings; *overrides* are sections, laid over the good ones."""
-    return load_settings(an_environment(), overrides=overrides)
+    chosen = {"storage": {"url": NO_DATABASE}, **overrides}
+    return load_settings(an_environment(), overrides=chosen)
 
 
 class Service:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.builders import an_event
+from tests.builders import an_environment, an_event, settings
 from tests.sync.stores import Clock, FakeInbox
 from tokensvc.cli.sync import sync
+from tokensvc.services import storage_of
 
 
 @pytest.fixture
@@ -154,3 +155,21 @@ def test_storage_away(inbox: FakeInbox, arguments: list[str]) -> None:
 
     assert result.exit_code == 75
     assert result.stderr == "the database cannot be asked: connection_failed\n"
+
+
+def test_without_settings() -> None:
+    """What the commands do can be read anywhere; what is in the inbox needs settings: exit 78."""
+    runner = CliRunner(env={"TOKENSVC_CONFIG": None})
+
+    assert runner.invoke(sync, ["status", "--help"]).exit_code == 0
+    assert runner.invoke(sync, ["status"]).exit_code == 78
+
+
+def test_the_inbox_of_the_settings(sqlite_url: str) -> None:
+    """Without another it is the one that the settings name."""
+    storage_of(settings(storage={"url": sqlite_url})).inbox.put([an_event()], body_hash=b"")
+    environ = an_environment(TOKENSVC_STORAGE__URL=sqlite_url)
+
+    result = CliRunner(env=environ).invoke(sync, ["status", "--json"])
+
+    assert lines(result)[0]["waiting"] == 1

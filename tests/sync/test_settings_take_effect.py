@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.builders import API_KEY, APP_ID, Service, a_service, a_token, a_uid, settings
+from tests.builders import (
+    API_KEY,
+    APP_ID,
+    NO_DATABASE,
+    Service,
+    a_service,
+    a_token,
+    a_uid,
+    settings,
+)
 from tests.sync.situations import a_fact
 from tests.sync.test_worker import running, until
 from tokensvc.domain.accounts import AccountState
@@ -135,7 +144,7 @@ def test_update_on_login(place: Place, *, is_wanted: bool) -> None:
 def test_login_without_a_database(emulator: EmulatorServer, place: Place) -> None:
     """A returning user logs in, and a new one is told to come later, and is not created."""
     place.sync().work.sync.apply(a_fact("created", 1))
-    place.overrides["storage"]["url"] = "postgresql://nobody@127.0.0.1:9/none"
+    place.overrides["storage"]["url"] = NO_DATABASE
     service = place.service()
 
     known, new = service.login(a_token()), service.login(a_token(sub="bob"))

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Final
+from functools import wraps
+from typing import Concatenate, Final, ParamSpec
 
 import click
 
@@ -15,6 +16,8 @@ from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.ports import BuriedEvent, Inbox
 from tokensvc.services_storage import storage_of
 
+P = ParamSpec("P")
+
 NOT_FOUND: Final = 1
 STORAGE_AWAY: Final = 75
 """EX_TEMPFAIL of sysexits.h."""
@@ -22,18 +25,30 @@ PAGE: Final = 100
 
 
 @click.group()
-@click.pass_context
-def sync(context: click.Context) -> None:
+def sync() -> None:
     """Look into the inbox, and repair what could not be applied."""
-    if context.obj is None:
-        settings = settings_or_exit()
-        demand_storage(settings)
-        context.obj = storage_of(settings).inbox
+
+
+def with_inbox(view: Callable[Concatenate[Inbox, P], None]) -> Callable[P, None]:
+    """Hand a command the inbox: the caller's own, or that of the settings."""
+
+    @click.pass_obj
+    @wraps(view)
+    def opened(given: Inbox | None, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        view(given or _inbox_of_settings(), *args, **kwargs)
+
+    return opened
+
+
+def _inbox_of_settings() -> Inbox:
+    settings = settings_or_exit()
+    demand_storage(settings)
+    return storage_of(settings).inbox
 
 
 @sync.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.pass_obj
+@with_inbox
 def status(inbox: Inbox, *, as_json: bool) -> None:
     """Tell how much waits, is under way, is tried again, was put aside, and was done."""
     with _storage_faults_told():
@@ -58,7 +73,7 @@ def status(inbox: Inbox, *, as_json: bool) -> None:
 
 @sync.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@click.pass_obj
+@with_inbox
 def dead(inbox: Inbox, *, as_json: bool) -> None:
     """List what was put aside because it could not be applied."""
     with _storage_faults_told():
@@ -78,7 +93,7 @@ def dead(inbox: Inbox, *, as_json: bool) -> None:
 @sync.command()
 @click.argument("number", type=click.IntRange(1), required=False)
 @click.option("--all", "is_all", is_flag=True, help="All that were put aside.")
-@click.pass_obj
+@with_inbox
 def replay(inbox: Inbox, number: int | None, *, is_all: bool) -> None:
     """Have an event that was put aside tried again; what is newer by now stays as it is."""
     if is_all == (number is not None):
@@ -94,7 +109,7 @@ def replay(inbox: Inbox, number: int | None, *, is_all: bool) -> None:
 
 @sync.command()
 @click.argument("number", type=click.IntRange(1))
-@click.pass_obj
+@with_inbox
 def drop(inbox: Inbox, number: int) -> None:
     """Forget an event that was put aside, for ever."""
     _demand_found(lambda: inbox.drop(number), number)
