@@ -1,7 +1,6 @@
 """Composition root: what is plugged into what."""
 
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -126,7 +125,6 @@ def _login_facts(settings: Settings, storage: Storage, clock: Clocks, notify: No
         provisioning=provisioning_of(settings),
         watches_drift=settings.provisioning.update_on_login,
         clocks=clock,
-        new_id=lambda: uuid.uuid4().hex,
         notify=notify,
     )
     facts.wake = Periodic("login-facts", facts.tell, notify=notify).start_or_wake

@@ -1,7 +1,6 @@
 """Login facts: which logins tell something, and that none of them waits for it."""
 
 from dataclasses import replace
-from itertools import count
 from typing import Any
 
 import pytest
@@ -27,13 +26,11 @@ class Reception:
         self.inbox = FakeInbox(self.situation.clock)
         self.notices = Notices()
         self.woken = 0
-        ids = count()
         self.facts = LoginFacts(
             self.inbox,
             self.situation.accounts,
             provisioning=self.situation.provisioning,
             clocks=Clocks(self.situation.clock, self.situation.clock),
-            new_id=lambda: f"id-{next(ids)}",
             notify=self.notices,
             **{"watches_drift": True, **options},
         )
@@ -210,6 +207,36 @@ def test_the_cache_is_bounded(forget: str) -> None:
     reception.facts.tell()
 
     assert reception.situation.accounts.reads == before + 1
+
+
+def test_no_worker_no_flood(reception: Reception) -> None:
+    """While no worker runs the same claims wait once, however often they are looked at."""
+    for _ in range(3):
+        reception.login()
+        reception.facts.tell()
+        reception.situation.clock.pass_by(KNOWN_FOR_S)
+
+    assert len(reception.told()) == 1
+
+
+def test_claims_that_come_back_are_told_again(reception: Reception) -> None:
+    """A name that was changed and changed back is told three times, if a worker runs."""
+    for name in ("One", "Two", "One"):
+        reception.login(session=reception.session(name=name))
+        reception.situation.sync().apply(reception.told()[-1])
+
+    assert reception.situation.name_at_cometchat() == "One"
+
+
+def test_a_session_is_ended_as_often_as_it_should_not_be(reception: Reception) -> None:
+    """Somebody shut out who got in again and again is told each time, once a worker was there."""
+    reception.situation.after("created", "suspended", profile=Profile(name="Alice"))
+
+    for _ in range(3):
+        reception.login(has_created=True)
+        reception.situation.sync().apply(reception.told()[-1])
+
+    assert len(reception.told()) == 3
 
 
 def test_changed_claims_are_looked_at(reception: Reception) -> None:

@@ -190,7 +190,7 @@ def newest_profile(told: list[UserEvent]) -> Profile:
 
 TestUsersInStep = UsersInStep.TestCase
 TestUsersInStep.settings = settings(
-    max_examples=60,
+    max_examples=100,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],

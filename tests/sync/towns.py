@@ -158,7 +158,6 @@ class Town:
             provisioning=Provisioning(),
             watches_drift=True,
             clocks=Clocks(self.clock, self.clock),
-            new_id=self.new_id,
             notify=lambda _: None,
         )
 

@@ -70,7 +70,6 @@ class LoginFacts:
         provisioning: Provisioning,
         watches_drift: bool,
         clocks: Clocks,
-        new_id: Callable[[], str],
         notify: Notify,
         max_waiting: int = MAX_WAITING,
         max_known: int = MAX_KNOWN,
@@ -80,7 +79,6 @@ class LoginFacts:
         self._provisioning = provisioning
         self._watches_drift = watches_drift
         self._clocks = clocks
-        self._new_id = new_id
         self._notify = notify
         self._waiting: deque[Login] = deque()
         self._max_waiting = max_waiting
@@ -140,9 +138,10 @@ class LoginFacts:
         account = self._accounts.find(session.user.uid)
         profile = _completed(session.user.profile, account)
         if login.has_reactivated:
-            self._put(EventKind.REACTIVATED, session, None)
+            self._put(self._fact(EventKind.REACTIVATED, session, account))
         if login.has_created or self._has_drifted(session, account, profile):
-            self._put(EventKind.UPDATED, session, profile)
+            fact = self._fact(EventKind.UPDATED, session, account)
+            self._put(replace(fact, profile=profile))
         self._known.add(session.user.uid, profile_hash(session.user.profile))
 
     def _has_drifted(self, session: Session, account: Account | None, profile: Profile) -> bool:
@@ -156,11 +155,19 @@ class LoginFacts:
         is_same = profile_hash(user.profile) == account.sent_profile_hash
         return not is_same and session.is_newer_than(account.profile_version)
 
-    def _put(self, kind: EventKind, session: Session, profile: Profile | None) -> None:
+    def _fact(self, kind: EventKind, session: Session, account: Account | None) -> UserEvent:
+        """Return a fact that is the same for the same claims until the account has changed.
+
+        So that the inbox does not fill up with repetitions while no worker runs.
+        """
         issued_at = self._clocks.now() if session.issued_at is None else session.issued_at
-        version, event_id = int(issued_at * 1000), self._new_id()
-        event = UserEvent(kind, session.user.uid, version, LOGIN, event_id, profile)
-        self._inbox.put([event], body_hash=hashlib.sha256(event_id.encode()).digest())
+        user, revision = session.user, account.revision if account else 0
+        event_id = f"{user.uid}:{kind.value}:{revision}:{profile_hash(user.profile)[:32]}"
+        return UserEvent(kind, user.uid, int(issued_at * 1000), LOGIN, event_id)
+
+    def _put(self, event: UserEvent) -> None:
+        body_hash = hashlib.sha256(event.event_id.encode()).digest()
+        self._inbox.put([event], body_hash=body_hash)
 
 
 def _completed(profile: Profile, account: Account | None) -> Profile:
