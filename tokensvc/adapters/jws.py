@@ -47,9 +47,9 @@ class UnverifiedJWS:
         return self.unverified_payload
 
 
-def parse_jws(text: str) -> UnverifiedJWS:
+def parse_jws(text: str, *, max_chars: int = MAX_TOKEN_BYTES) -> UnverifiedJWS:
     """Return *text* in its parts, or raise `SessionError`: size, shape, header."""
-    if len(text) > MAX_TOKEN_BYTES:
+    if len(text) > max_chars:
         raise SessionError("token_too_long")
     match = _COMPACT.fullmatch(text)
     if match is None:
