@@ -24,6 +24,7 @@ from tokensvc.settings_sections import (
     UpstreamSettings,
     WorkerSettings,
 )
+from tokensvc.settings_webhooks import WebhookSettings
 
 
 class Settings(BaseSettings):
@@ -43,6 +44,7 @@ class Settings(BaseSettings):
     upstream: UpstreamSettings = UpstreamSettings()
     sessions: Annotated[list[SessionSettings], Field(min_length=1)]
     keys: KeySettings = KeySettings()
+    webhooks: Annotated[list[WebhookSettings], Field(max_length=100)] = []
     uids: UidSettings = UidSettings()
     provisioning: ProvisioningSettings = ProvisioningSettings()
     lifecycle: LifecycleSettings = LifecycleSettings()
@@ -71,6 +73,8 @@ class Settings(BaseSettings):
         for table in self.sessions:
             secrets = (table.secret, table.secret_previous)
             yield from (secret.get_secret_value() for secret in secrets if secret)
+        for webhook in self.webhooks:
+            yield from webhook.secret_values()
         if self.audit.log_key:
             yield self.audit.log_key.get_secret_value()
         for url in (self.limits.storage_url, self.storage.url):

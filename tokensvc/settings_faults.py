@@ -13,7 +13,7 @@ from tokensvc.domain.secrecy import DEVELOPMENT_MARK, looks_guessable, looks_lik
 from tokensvc.settings import prefix_faults
 
 PREFIX: Final = "TOKENSVC_"
-_PUBLISHED: Final = "is published with this project: for development alone"
+PUBLISHED: Final = "is published with this project: for development alone"
 _WORDS: Final = {
     "missing": "is missing",
     "extra_forbidden": "is not a setting",
@@ -90,7 +90,7 @@ def secret_tables(
 
 def faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
     """Yield what is wrong between settings, as far as *raw* can be read."""
-    development = str(raw.get("development", False)).lower() in {"true", "t", "1", "yes", "y", "on"}
+    development = is_development(raw)
     yield from _weak_secrets(raw, development=development)
     sessions = [table for table, _, name in secret_tables(raw) if name == "secret"]
     prefixes = [str(session.get("uid_prefix", "")) for session in sessions]
@@ -106,26 +106,32 @@ def faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _secrets_of(session: Mapping[str, Any]) -> set[object]:
-    texts = (_text(session.get(name)) for name in ("secret", "secret_previous"))
+    texts = (text_of(session.get(name)) for name in ("secret", "secret_previous"))
     return {text for text in texts if isinstance(text, str) and text}
 
 
-def _text(secret: object) -> object:
+def is_development(raw: Mapping[str, Any]) -> bool:
+    """Return whether *raw* says so, in one of the ways in which a truth can be spelled."""
+    return str(raw.get("development", False)).lower() in {"true", "t", "1", "yes", "y", "on"}
+
+
+def text_of(secret: object) -> object:
+    """Return what a secret holds, read from a file or not yet."""
     return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
 
 
 def _weak_secrets(raw: Mapping[str, Any], *, development: bool) -> Iterator[str]:
     for table, place, name in secret_tables(raw):
-        text = _text(table.get(name))
+        text = text_of(table.get(name))
         if not isinstance(text, str) or name in {"storage_url", "url"}:
             continue
         # The emulator's published key opens nothing but the emulator.
         is_rest_key = name.startswith("api_key")
         emulated = is_rest_key and _is_on_loopback(table.get("base_url"))
         if text.startswith(DEVELOPMENT_MARK):
-            weakness = None if development or emulated else _PUBLISHED
+            weakness = None if development or emulated else PUBLISHED
         else:
-            weakness = _weakness(text, phrase_is_weak=not is_rest_key)
+            weakness = weakness_of(text, phrase_is_weak=not is_rest_key)
         if weakness:
             yield f"{setting_name([*place, name])}: {weakness}"
 
@@ -137,7 +143,7 @@ def _is_on_loopback(url: object) -> bool:
         return False
 
 
-def _weakness(secret: str, *, phrase_is_weak: bool) -> str | None:
+def weakness_of(secret: str, *, phrase_is_weak: bool) -> str | None:
     if not secret.isprintable():
         return "holds what cannot be printed: is it the right file, and UTF-8?"
     if looks_like_placeholder(secret):

@@ -23,9 +23,16 @@ from tokensvc.settings_faults import (
     variable_name,
 )
 from tokensvc.settings_sections import SessionSettings
+from tokensvc.settings_webhook_faults import fill_webhook_secrets, webhook_faults
+from tokensvc.settings_webhooks import WebhookSettings
 
 CONFIG_NAME: Final = "TOKENSVC_CONFIG"
 SECRETS: Final = ("api_key", "api_key_previous", "storage_url", "log_key", "url")
+_WITH_KEYS: Final[Mapping[str, tuple[type[BaseModel], Mapping[str, str]]]] = {
+    "sessions": (SessionSettings, {"issuer": "x", "audience": "x"}),
+    "webhooks": (WebhookSettings, {"issuer": "x", "source": "x"}),
+}
+"""Tables that load keys, and what stands in for members of theirs that are at fault."""
 _OF_KUBERNETES: Final = re.compile(r"TOKENSVC_(SERVICE_HOST|SERVICE_PORT.*|PORT(_\d+_.*)?)")
 """What Kubernetes tells every pod about a Service that is called tokensvc."""
 
@@ -60,6 +67,7 @@ def load_settings(
     faults += filter(None, itertools.starmap(_unreadable, environ.items()))
     raw = _merged(environ, tables, overrides or {})
     faults += _fill_secrets(raw)
+    faults += fill_webhook_secrets(raw)
     try:
         settings = Settings(**raw)
     except ValidationError as error:
@@ -67,6 +75,7 @@ def load_settings(
         faults += _hidden_behind(error, raw)
         settings = None
     faults += faults_across(raw)
+    faults += webhook_faults(raw)
     if faults or settings is None:
         # What is missing may well be in the file that cannot be read.
         hide_missing = config_file is not None and not tables
@@ -81,29 +90,29 @@ def _details(error: ValidationError) -> list[ErrorDetails]:
 
 
 def _hidden_behind(error: ValidationError, raw: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with the keys of those issuers that have other faults too.
+    """Yield what is wrong with the keys of those tables that have other faults too.
 
     A table's keys are loaded when its other members are good, so that one fault
     would hide another: here the members at fault are left out, or stood in for.
     """
-    stand_ins = {"issuer": "x", "audience": "x"}
-    sessions = raw.get("sessions")
-    for index, table in enumerate(sessions if isinstance(sessions, list) else []):
-        at_fault = {
-            details["loc"][2]
-            for details in _details(error)
-            if details["loc"][:2] == ("sessions", index) and len(details["loc"]) > 2  # noqa: PLR2004
-        }
-        if not at_fault or not isinstance(table, Mapping):
-            continue
-        rest = {name: value for name, value in table.items() if name not in at_fault}
-        try:
-            SessionSettings.model_validate({**stand_ins, **rest})
-        except ValidationError as behind:
-            for details in _details(behind):
-                at = ("sessions", index, *details["loc"])
-                if details["type"] == "value_error":
-                    yield sentence({**details, "loc": at})
+    for section, (model, stand_ins) in _WITH_KEYS.items():
+        tables = raw.get(section)
+        for index, table in enumerate(tables if isinstance(tables, list) else []):
+            at_fault = {
+                details["loc"][2]
+                for details in _details(error)
+                if details["loc"][:2] == (section, index) and len(details["loc"]) > 2  # noqa: PLR2004
+            }
+            if not at_fault or not isinstance(table, Mapping):
+                continue
+            rest = {name: value for name, value in table.items() if name not in at_fault}
+            try:
+                model.model_validate({**stand_ins, **rest})
+            except ValidationError as behind:
+                for details in _details(behind):
+                    at = (section, index, *details["loc"])
+                    if details["type"] == "value_error" and not details["loc"]:
+                        yield sentence({**details, "loc": at})
 
 
 def setting_names(model: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[str]:

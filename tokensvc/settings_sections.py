@@ -28,6 +28,9 @@ from tokensvc.adapters.key_sets import (
     keys_from_jwks,
 )
 
+CLOSED: Final = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+"""A table is closed, so that a typing mistake is a fault; and what is in it is never quoted."""
+
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 ClaimName = Annotated[str, Field(min_length=1, max_length=200)]
 ONE_KEY_SOURCE: Final = (
@@ -38,9 +41,9 @@ Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
 class Section(BaseModel):
-    """A table of the configuration file: closed, so that a typing mistake is a fault."""
+    """A table of the configuration file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = CLOSED
 
 
 class CometChatSettings(Section):
@@ -233,11 +236,12 @@ class WorkerSettings(Section):
 
 
 class LimitSettings(Section):
-    """How often a user may log in, and where that is counted."""
+    """How often a user may log in and a webhook's source may call, and where that is counted."""
 
     per_user: Annotated[str, AfterValidator(checks.rate_limits)] = "10 per minute; 200 per day"
     storage_url: Annotated[SecretStr, AfterValidator(checks.storage_url)] = SecretStr("memory://")
     failed_per_address: Annotated[str, AfterValidator(checks.rate_limits)] = "1000 per minute"
+    per_webhook_source: Annotated[str, AfterValidator(checks.rate_limits)] = "30000 per minute"
     storage_url_file: Path | None = None
 
 

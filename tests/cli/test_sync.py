@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from tests.builders import an_environment, an_event, settings
 from tests.sync.stores import Clock, FakeInbox
 from tokensvc.cli.sync import sync
-from tokensvc.services import storage_of
+from tokensvc.services_storage import storage_of
 
 
 @pytest.fixture
