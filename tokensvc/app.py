@@ -18,6 +18,7 @@ from tokensvc.web.operations import operations_blueprint
 from tokensvc.web.problems import answer_with_problems
 from tokensvc.web.record import keep_records
 from tokensvc.web.tokens import MAX_BODY_BYTES, tokens_blueprint
+from tokensvc.web.webhooks import webhooks_blueprint
 
 EXPOSED_HEADERS: Final = [
     "RateLimit",
@@ -27,6 +28,8 @@ EXPOSED_HEADERS: Final = [
     "X-Request-Id",
 ]
 PREFLIGHT_MAX_AGE_S: Final = 7200
+NOT_FOR_SERVERS_ALONE: Final = r"/(?!v1/webhooks(/|\Z)).*"
+"""Where pages may call at all: webhooks come from servers, which know no origin."""
 LOOPBACK_HOSTS: Final = ["localhost", "127.0.0.1", "[::1]"]
 
 
@@ -74,6 +77,10 @@ def app_around(services: Services, settings: Settings) -> Flask:
     _allow_origins(app, settings.http.allowed_origins)
     per_user = settings.limits.per_user
     app.register_blueprint(tokens_blueprint(services.tokens, services.limiter, per_user=per_user))
+    per_source = settings.limits.per_webhook_source
+    app.register_blueprint(
+        webhooks_blueprint(services.webhooks, services.limiter, per_source=per_source)
+    )
     app.register_blueprint(operations_blueprint(services.is_ready, services.metrics))
     app.register_blueprint(documentation_blueprint())
     return app
@@ -84,6 +91,7 @@ def _allow_origins(app: Flask, origins: list[str]) -> None:
     if origins:
         CORS(
             app,
+            resources=NOT_FOR_SERVERS_ALONE,
             # Patterns of our own: the library takes an origin with a bracket for one.
             origins=[re.compile(re.escape(origin) + r"\Z") for origin in origins],
             methods=["POST"],

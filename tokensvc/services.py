@@ -25,12 +25,14 @@ from tokensvc.domain.audit import Announcer, Fingerprinter, Notify
 from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.login_facts import LoginFacts
+from tokensvc.domain.ports import Inbox
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
 from tokensvc.rotation import SecretsInForce
 from tokensvc.services_directory import chat_directory, provisioning_of
 from tokensvc.services_keys import remote_keys
 from tokensvc.services_storage import Storage, storage_of
+from tokensvc.services_webhooks import webhook_room
 from tokensvc.settings import Settings
 from tokensvc.settings_sections import SessionSettings
 from tokensvc.web.failed_attempts import FailedAttempts
@@ -38,6 +40,7 @@ from tokensvc.web.guard import caller
 from tokensvc.web.operations import Exposition
 from tokensvc.web.record import Recording
 from tokensvc.web.tokens import ChatApp, TokenRoom
+from tokensvc.web.webhooks import WebhookRoom
 
 LIMIT_KEY_PREFIX: Final = "tokensvc:moving-window"
 """Names the strategy: Redis keys of another one have another type, and would clash."""
@@ -48,6 +51,7 @@ class Services:
     """What the doors open on."""
 
     tokens: TokenRoom
+    webhooks: WebhookRoom
     limiter: Limiter
     recording: Recording
     metrics: Exposition | None
@@ -68,8 +72,12 @@ def assemble(
     now: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
     log_stream: TextIO | None = None,
+    inbox: Inbox | None = None,
 ) -> Services:
-    """Return the services that *settings* ask for, writing their log to stdout."""
+    """Return the services that *settings* ask for, writing their log to stdout.
+
+    *inbox* takes the place of the one that the settings ask for.
+    """
     clock = Clocks(now, monotonic)
     notify = Announcer()
     audit_log = AuditLog(log_stream or stdout_lines(notify), secrets=settings.secret_values())
@@ -96,6 +104,7 @@ def assemble(
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
             now=now,
         ),
+        webhooks=webhook_room(settings, inbox or storage.inbox, notify),
         limiter=_limiter(settings, secrets, notify),
         recording=Recording(
             observers=(audit_log, metrics) if metrics else (audit_log,),

@@ -48,6 +48,9 @@ class RequestRecord:
     dropped_claims: tuple[str, ...] = ()
     token_fingerprint: str | None = None
     user_created: bool | None = None
+    webhook_source: str | None = None
+    events_stored: int | None = None
+    events_ignored: int | None = None
     vendor_calls: list[VendorCall] = field(default_factory=list)
     outcome: str = "ok"
     reason: str | None = None

@@ -110,7 +110,8 @@ def tell_limits(app: Flask, limiter: Limiter, *, now: Callable[[], float] = time
     def write_limits(response: Response) -> Response:
         windows = _windows(limiter, now())
         if windows:
-            names = ["user", *(f"user-{rank}" for rank in range(2, len(windows) + 1))]
+            whose = g.get("limited", "user")
+            names = [whose, *(f"{whose}-{rank}" for rank in range(2, len(windows) + 1))]
             response.headers["RateLimit-Policy"] = ", ".join(
                 f'"{name}";q={limit.limit.amount};w={limit.limit.get_expiry()}'
                 for name, (limit, _, _) in zip(names, windows, strict=True)

@@ -27,6 +27,7 @@ WITH_BODY: Final = (BodyTooLargeError, MediaTypeError)
 _ATTRIBUTE: Final = "__operation__"
 _UNDOCUMENTED_METHODS: Final = frozenset({"HEAD", "OPTIONS"})
 _CONVERTER: Final = re.compile(r"<(?:\w+:)?(\w+)>")
+_PARAMETER: Final = re.compile(r"{(\w+)}")
 
 View = TypeVar("View", bound=Callable[..., Any])
 Schema = Mapping[str, Any]
@@ -59,6 +60,8 @@ class Operation:
     media_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     """Names of the good answer's headers, with what they say."""
+    request_headers: Mapping[str, str] = field(default_factory=dict)
+    """Names of the headers that a request must have, likewise."""
 
 
 def documented(operation: Operation) -> Callable[[View], View]:
@@ -84,7 +87,8 @@ def api_document(app: Flask) -> dict[str, Any]:
         "session", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
     )
     for path, method, view, operation in _operations(app):
-        spec.path(path, operations={method: _rendered(view, operation)})
+        rendered = {**_rendered(view, operation), **_parameters(path, operation)}
+        spec.path(path, operations={method: rendered})
     return spec.to_dict()
 
 
@@ -124,6 +128,18 @@ def _rendered(view: Callable[..., Any], operation: Operation) -> dict[str, Any]:
         content = {"application/json": {"schema": operation.request_body}}
         rendered["requestBody"] = {"required": False, "content": content}
     return rendered
+
+
+def _parameters(path: str, operation: Operation) -> dict[str, Any]:
+    """Return what stands in the path and in the headers, if anything does."""
+    text = {"schema": {"type": "string"}, "required": True}
+    in_path = [{"name": name, "in": "path", **text} for name in _PARAMETER.findall(path)]
+    in_headers = [
+        {"name": name, "in": "header", "description": said, **text}
+        for name, said in operation.request_headers.items()
+    ]
+    parameters = in_path + in_headers
+    return {"parameters": parameters} if parameters else {}
 
 
 def _responses(operation: Operation) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,29 @@
+"""Composition of the webhooks: an endpoint for each source, with its sender and its users' rules."""
+
+from tokensvc.domain.audit import Notify
+from tokensvc.domain.ports import Inbox
+from tokensvc.domain.receiving import Identity, Receiver
+from tokensvc.domain.uids import uid_rule
+from tokensvc.settings import Settings
+from tokensvc.web.webhooks import Endpoint, WebhookRoom
+
+
+def webhook_room(settings: Settings, inbox: Inbox, notify: Notify) -> WebhookRoom:
+    """Return an endpoint for each source; each has the uid rule of its issuer's sessions."""
+    prefixes = {table.issuer: table.uid_prefix for table in settings.sessions}
+    strategy = settings.uids.strategy
+    endpoints = {}
+    for table in settings.webhooks:
+        receiver = Receiver(
+            source=table.source,
+            sender=table.load_sender(),
+            identity=Identity(
+                uid_rule=uid_rule(strategy, prefix=prefixes[table.issuer]),
+                uid_claim=table.uid_path,
+                profile_claims=table.profile_claims(),
+            ),
+            inbox=inbox,
+            notify=notify,
+        )
+        endpoints[table.source] = Endpoint(receiver, table.kind.status, table.kind.challenge_header)
+    return WebhookRoom(endpoints)
