@@ -11,6 +11,7 @@ import pytest
 
 from tests.builders import NOWHERE, a_service, a_service_with, a_token
 from tests.fakes import FakeDirectory
+from tests.web.webhook_service import service_of_all
 from tokensvc.domain import errors
 from tokensvc.domain.errors import (
     AccountChangedError,
@@ -46,6 +47,15 @@ WALK = [
     "adapters/cometchat.py",
 ]
 """The rooms of a login, in the order in which they are entered."""
+DELIVERYS_WALK = [
+    "web/record.py",
+    "web/webhooks.py",
+    "domain/receiving.py",
+    "adapters/senders/kind.py",
+    "adapters/signatures/standard_webhooks.py",
+    "adapters/senders/standard.py",
+]
+"""The rooms of a webhook's delivery, likewise; then it is the inbox's."""
 
 
 def all_errors() -> list[type[TokenServiceError]]:
@@ -94,6 +104,8 @@ def test_routes_are_known() -> None:
 
     assert rules == {
         ("/v1/auth-tokens", "POST"),
+        ("/v1/webhooks/<source>", "POST"),
+        ("/v1/webhooks/<source>", "GET"),
         ("/livez", "GET"),
         ("/readyz", "GET"),
         ("/version", "GET"),
@@ -174,6 +186,26 @@ def test_a_refused_login_never_reaches_the_domain() -> None:
 
     assert "domain/issuing.py" not in entered
     assert "adapters/cometchat.py" not in entered
+
+
+def test_a_deliverys_walk(tmp_path: Path) -> None:
+    """A delivery enters the rooms that the plan names, in that order: the inbox is the last."""
+    service = service_of_all(tmp_path)
+
+    entered = _rooms_of(lambda: service.deliver("standard", {"type": "user.deleted", "data": {}}))
+
+    assert [room for room in entered if room in DELIVERYS_WALK] == DELIVERYS_WALK
+    assert "adapters/cometchat.py" not in entered
+
+
+def test_a_refused_delivery_is_not_read(tmp_path: Path) -> None:
+    """What is not proven is not even looked at as JSON."""
+    service = service_of_all(tmp_path)
+
+    entered = _rooms_of(lambda: service.post("standard", b"{}", {}))
+
+    assert "adapters/signatures/standard_webhooks.py" in entered
+    assert "domain/strict_json.py" not in entered
 
 
 def _rooms_of(act: Any) -> list[str]:

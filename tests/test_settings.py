@@ -18,6 +18,7 @@ from tokensvc.domain.secrecy import looks_guessable, looks_like_placeholder
 from tokensvc.settings import Settings
 from tokensvc.settings_loading import ConfigurationError, load_settings, setting_names
 from tokensvc.settings_sections import SessionSettings
+from tokensvc.settings_webhooks import WebhookSettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -519,8 +520,9 @@ def test_production_example_is_complete() -> None:
     text = (ROOT / "config/production.example.toml").read_text()
 
     assert set(_names_in(text)) == {
-        *(name for name in setting_names(Settings) if name != "sessions"),
+        *(name for name in setting_names(Settings) if name not in {"sessions", "webhooks"}),
         *(f"sessions.{name}" for name in setting_names(SessionSettings)),
+        *(f"webhooks.{name}" for name in setting_names(WebhookSettings)),
     }
 
 

@@ -1,4 +1,4 @@
-"""Composition of the webhooks: an endpoint for each source, with its sender and its users' rules."""
+"""Composition of the webhooks: an endpoint for each source, and the rules of its users."""
 
 from tokensvc.domain.audit import Notify
 from tokensvc.domain.ports import Inbox

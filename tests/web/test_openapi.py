@@ -25,6 +25,8 @@ def test_document_describes_every_route() -> None:
 
     assert routes == {
         ("/v1/auth-tokens", "post"),
+        ("/v1/webhooks/{source}", "post"),
+        ("/v1/webhooks/{source}", "get"),
         *((path, "get") for path in ("/livez", "/readyz", "/version", "/openapi.json", "/docs")),
     }
 
@@ -72,14 +74,42 @@ def test_login_names_all_its_errors() -> None:
 
 
 def test_every_code_is_documented() -> None:
-    """No error has a code that the document does not know; 404 belongs to no route."""
+    """No error has a code that the document does not know."""
     shown = {
         value.code
         for value in vars(errors).values()
         if isinstance(value, type) and issubclass(value, errors.TokenServiceError)
     }
 
-    assert {code for code in shown if f"'{code}'" not in str(document())} == {"not_found"}
+    assert {code for code in shown if f"'{code}'" not in str(document())} == set()
+
+
+def test_delivery_names_all_its_errors() -> None:
+    """So is each code that a delivery can answer; and the source is a parameter."""
+    operation = document()["paths"]["/v1/webhooks/{source}"]["post"]
+
+    codes = {
+        status: set(
+            response["content"]["application/problem+json"]["schema"]["allOf"][1]["properties"][
+                "code"
+            ]["enum"]
+        )
+        for status, response in operation["responses"].items()
+        if status != "202"
+    }
+    assert codes == {
+        "400": {"request_invalid"},
+        "401": {"delivery_refused"},
+        "404": {"not_found"},
+        "405": {"method_not_allowed"},
+        "409": {"delivery_conflict"},
+        "413": {"body_too_large"},
+        "429": {"rate_limited"},
+        "500": {"internal_error"},
+        "503": {"storage_unavailable", "directory_unavailable"},
+    }
+    (parameter,) = operation["parameters"]
+    assert (parameter["name"], parameter["in"]) == ("source", "path")
 
 
 def test_login_answers_as_documented() -> None:
