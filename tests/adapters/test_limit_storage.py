@@ -190,6 +190,45 @@ def _steps_of_a_hit(storage: WindowStorage, users: int) -> int:
     return steps
 
 
+def test_telling_a_window_costs_the_same_with_many_hits(storage: WindowStorage) -> None:
+    """What is left of thirty thousand deliveries is told as fast as what is left of ten."""
+    storage.acquire_entry("few", 10, 60, 5)
+    storage.acquire_entry("many", 30_000, 60, 20_000)
+
+    lines = [_lines_of_telling(storage, key) for key in ("few", "many")]
+
+    assert lines[0] == lines[1]
+    assert storage.get_moving_window("many", 30_000, 60)[1] == 20_000
+
+
+def _lines_of_telling(storage: WindowStorage, key: str) -> int:
+    lines = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> object:
+        nonlocal lines
+        lines += event == "line"
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)  # type: ignore[arg-type]  # (a trace function returns one)
+    try:
+        storage.get_moving_window(key, 30_000, 60)
+    finally:
+        sys.settrace(before)
+    return lines
+
+
+def test_told_windows_forget(storage: WindowStorage, clock: Clock) -> None:
+    """A window that is told empty is gone, and counts anew."""
+    hits(storage, 10)
+    clock.time += 60
+
+    told = storage.get_moving_window(KEY, 10, 60)
+
+    assert told == (clock.time, 0)
+    assert hits(storage, 11) == [True] * 10 + [False]
+
+
 def test_limits_finds_it_by_its_scheme() -> None:
     """The limiter gets it through the registry of `limits`, under memory:// in our settings."""
     storage = storage_from_string(storage_url("memory://"))

@@ -73,12 +73,21 @@ class WindowStorage(Storage, MovingWindowSupport):
             return True
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002
-        """Return the time of the oldest hit in the window, and how many there are."""
+        """Return the time of the oldest hit in the window, and how many there are.
+
+        Hits that have left the window are forgotten rather than passed over: a
+        source of webhooks has tens of thousands in it.
+        """
         now = self._now()
         with self._lock:
-            hits = self._windows.get(expiry, OrderedDict()).get(key, deque())
-            current = [hit for hit in hits if hit > now - expiry]
-        return (current[0], len(current)) if current else (now, 0)
+            windows: Windows = self._windows.get(expiry, OrderedDict())
+            hits = windows.get(key, deque())
+            while hits and hits[0] <= now - expiry:
+                hits.popleft()
+            if not hits:
+                windows.pop(key, None)
+                return now, 0
+            return hits[0], len(hits)
 
     @staticmethod
     def _sweep(windows: Windows, before: float) -> None:
