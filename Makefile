@@ -41,8 +41,9 @@ lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew
 	$(COMPILE) --group fuzz -o requirements-fuzz.txt
 	$(COMPILE) --group audit -o requirements-audit.txt
 
-fuzz: $(VENV)/.installed-fuzz  ## A million hostile tokens, led by coverage
+fuzz: $(VENV)/.installed-fuzz  ## A million hostile tokens, led by coverage, and 50,000 deliveries
 	$(BIN)/python -m tests.security.fuzz_campaign
+	FUZZ_SHARE=1 $(BIN)/python -m pytest --timeout 900 tests/security/test_fuzzed_deliveries.py
 
 audit: .venv-audit/.installed  ## Ask whether a locked dependency has a known vulnerability
 	@.venv-audit/bin/python dependencies/audit.py requirements.txt requirements-dev.txt
