@@ -130,6 +130,23 @@ def test_same_id_with_another_body_is_an_alarm(service: WebhookService) -> None:
     assert [event.uid for event in service.events()] == ["alice"]
 
 
+def test_one_id_twice_in_a_batch(service: WebhookService) -> None:
+    """The inbox has room for one event of an id: the first one counts, and the batch is taken."""
+    events = [
+        {
+            "uuid": "e-1",
+            "eventType": "user.lifecycle.suspend",
+            "target": [{"type": "User", "id": uid}],
+        }
+        for uid in ("alice", "bob")
+    ]
+
+    answer = service.deliver("okta", {"data": {"events": events}})
+
+    assert (answer.status_code, answer.get_json()["stored"]) == (202, 1)
+    assert [event.uid for event in service.events()] == ["alice"]
+
+
 def test_ids_are_the_sources_own(service: WebhookService) -> None:
     """Two sources may use the same id for different things."""
     service.deliver("standard", BODY, message_id="m")
@@ -226,6 +243,36 @@ def test_bodies_have_a_size(service: WebhookService) -> None:
 
     assert [answer.status_code for answer in answers] == [202, 413, 413]
     assert len(service.events()) == 1
+
+
+def test_no_more_is_read_than_may_be_taken(service: WebhookService) -> None:
+    """A body without an end is refused after 256 KB of it."""
+
+    class Endless(io.RawIOBase):
+        """Blanks, as many as anybody asks for."""
+
+        taken = 0
+
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray, /) -> int:  # type: ignore[override]  # (any buffer)
+            buffer[:] = b" " * len(buffer)
+            self.taken += len(buffer)
+            return len(buffer)
+
+    endless = Endless()
+    chunked = {
+        "wsgi.input": endless,
+        "wsgi.input_terminated": True,
+        "CONTENT_LENGTH": "",
+        "HTTP_TRANSFER_ENCODING": "chunked",
+    }
+
+    answer = service.client.post("/v1/webhooks/standard", environ_overrides=chunked)
+
+    assert answer.status_code == 413
+    assert endless.taken <= MAX_BODY_BYTES + 1
 
 
 def test_slow_bodies_take_no_more_than_their_places() -> None:
