@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 from tests.builders import API_KEY, OTHER_SECRET, SECRET, a_sessions_table, an_environment
 from tests.databases import a_sqlite_database
 from tests.processes import command
+from tests.web.signing import SOURCES
 from tokensvc import __version__
 from tokensvc.cli import main
 
@@ -100,6 +102,22 @@ def test_shown_settings_are_settings(tmp_path: Path) -> None:
     done = run("--config", str(file), "config", "check", environ={})
 
     assert (done.returncode, done.stdout) == (0, "The settings can be used.\n")
+
+
+def test_shown_webhooks_are_settings() -> None:
+    """So are the webhooks, options and all; each of their secrets is masked."""
+    sources = [SOURCES[name] for name in ("standard", "supabase-db")]
+    environ = an_environment(TOKENSVC_WEBHOOKS=json.dumps([source.table("") for source in sources]))
+
+    shown = run("config", "show", environ=environ).stdout
+
+    webhooks = tomllib.loads(shown)["webhooks"]
+    assert [webhook["secrets"] for webhook in webhooks] == [["********"], ["********"]]
+    assert webhooks[1]["options"]["header"] == "X-Webhook-Secret"
+    for webhook, source in zip(webhooks, sources, strict=True):
+        webhook["secrets"] = [source.secret]
+    environ["TOKENSVC_WEBHOOKS"] = json.dumps(webhooks)
+    assert run("config", "check", environ=environ).returncode == 0
 
 
 def test_session_token_of_a_development_key() -> None:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,8 +68,3 @@ def service_of_all(folder: Path, **overrides: Any) -> WebhookService:
     jwks_file = write_jwks(folder)
     tables = [source.table(jwks_file) for source in SOURCES.values()]
     return webhook_service(*tables, **overrides)
-
-
-def real_clock() -> float:
-    """Return the time, for those whose deliveries are signed elsewhere."""
-    return time.time()
