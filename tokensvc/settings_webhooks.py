@@ -96,7 +96,8 @@ class WebhookSettings(BaseModel):
         """Return the sender on these terms; raises `TermsError`, `KeyPolicyError` or `OSError`."""
         useless = sorted(self.options.given() - self.kind.takes)
         if useless:
-            raise TermsError(f"the sender {self.sender} takes no options.{useless[0]}")
+            names = ", ".join(f"options.{name}" for name in useless)
+            raise TermsError(f"the sender {self.sender} takes no {names}")
         if self.secrets and self.options.jwks_file:
             raise TermsError("set secrets or options.jwks_file, not both")
         return self.kind.agree(self._terms())
@@ -131,6 +132,9 @@ class WebhookSettings(BaseModel):
     @model_validator(mode="after")
     def _sender_can_be_believed(self) -> Self:
         file = self.options.jwks_file
+        if self.secrets_file and not self.secrets:
+            # What is wrong with the file is a fault of its own.
+            return self
         try:
             self.load_sender()
         except OSError as error:
