@@ -27,6 +27,12 @@ def a_sqlite_database(file: Path) -> str:
 
 
 @cache
+def a_shared_sqlite_database() -> str:
+    """Return the URL of a database for commands that look at it and no more."""
+    return a_sqlite_database(_sqlite_template().with_name("shared.db"))
+
+
+@cache
 def _sqlite_template() -> Path:
     file = Path(mkdtemp(prefix="tokensvc-test-")) / "template.db"
     database = Database(sqlite_url(file))

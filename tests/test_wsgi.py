@@ -42,10 +42,10 @@ def test_login_through_gunicorn(tmp_path: Path) -> None:
     assert [line["uid"] for line in process.records() if line.get("uid")] == ["alice"]
 
 
-def run_gunicorn(environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+def run_gunicorn(environ: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run it to its end; a server that starts its workers again and again never gets there."""
     return subprocess.run(  # noqa: S603 (our own command)
-        gunicorn(a_free_port()),
+        [*gunicorn(a_free_port()), *arguments],
         env={"PATH": os.environ["PATH"], **environ},
         capture_output=True,
         text=True,

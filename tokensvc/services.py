@@ -23,7 +23,7 @@ from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
 from tokensvc.domain.audit import Announcer, Fingerprinter, Notify
 from tokensvc.domain.clocks import Clocks
-from tokensvc.domain.issuing import TokenIssuer
+from tokensvc.domain.issuing import LoginObserver, TokenIssuer
 from tokensvc.domain.login_facts import LoginFacts
 from tokensvc.domain.ports import Inbox
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
@@ -34,6 +34,7 @@ from tokensvc.services_keys import remote_keys
 from tokensvc.services_storage import Storage, storage_of
 from tokensvc.services_webhooks import webhook_room
 from tokensvc.settings import Settings
+from tokensvc.settings_loading import ConfigurationError
 from tokensvc.settings_sections import SessionSettings
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller
@@ -94,8 +95,8 @@ def assemble(
             issuer=TokenIssuer(
                 chat_directory(settings, secrets, clock, notify),
                 provisioning_of(settings),
-                storage.accounts,
-                _login_facts(settings, storage, clock, notify).observe,
+                storage.accounts if storage.is_kept else None,
+                _login_facts(settings, storage, clock, notify),
             ),
             one_deadline=partial(
                 errand_within, settings.cometchat.total_timeout_s, clock.monotonic
@@ -104,7 +105,7 @@ def assemble(
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
             now=now,
         ),
-        webhooks=webhook_room(settings, inbox or storage.inbox, notify),
+        webhooks=webhook_room(settings, inbox or _inbox(settings, storage), notify),
         limiter=_limiter(settings, secrets, notify),
         recording=Recording(
             observers=(audit_log, metrics) if metrics else (audit_log,),
@@ -126,8 +127,19 @@ def _background(watcher: SecretWatcher, notify: Notify) -> tuple[Periodic, ...]:
     return (Periodic("secret files", watcher.look, notify=notify),)
 
 
-def _login_facts(settings: Settings, storage: Storage, clock: Clocks, notify: Notify) -> LoginFacts:
+def _inbox(settings: Settings, storage: Storage) -> Inbox:
+    """Return the inbox; without one, nothing that is acknowledged would be kept."""
+    if settings.webhooks and not storage.is_kept:
+        raise ConfigurationError(["webhooks: need a database; set storage.url"])
+    return storage.inbox
+
+
+def _login_facts(
+    settings: Settings, storage: Storage, clock: Clocks, notify: Notify
+) -> LoginObserver:
     """Return what takes in logins; its thread begins with the first that tells something."""
+    if not storage.is_kept:
+        return lambda _: None
     facts = LoginFacts(
         storage.inbox,
         storage.accounts,
@@ -137,7 +149,7 @@ def _login_facts(settings: Settings, storage: Storage, clock: Clocks, notify: No
         notify=notify,
     )
     facts.wake = Periodic("login-facts", facts.tell, notify=notify).start_or_wake
-    return facts
+    return facts.observe
 
 
 def _verifier(

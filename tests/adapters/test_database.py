@@ -1,5 +1,6 @@
 """Database: shared by threads, not by processes, and with one kind of error."""
 
+import logging
 import multiprocessing
 import sqlite3
 import threading
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, Engine, event, text
 
 from tests.builders import a_uid, an_event
 from tests.databases import a_sqlite_database, sqlite_url
@@ -80,10 +81,12 @@ def test_home_of_the_user_is_found() -> None:
     assert Database("sqlite:///~/x/tokensvc.db").file == Path.home() / "x/tokensvc.db"
 
 
-def write_in_child(database: Database, told: "multiprocessing.Queue[int]") -> None:
+def write_in_child(
+    database: Database, inherited: Engine, told: "multiprocessing.Queue[tuple[int, bool]]"
+) -> None:
     inbox = SQLInbox(database)
     inbox.put([an_event("child")], body_hash=BODY)
-    told.put(inbox.status().waiting)
+    told.put((inbox.status().waiting, database.engine is inherited))
 
 
 def test_forked_process_has_connections_of_its_own(database_url: str) -> None:
@@ -92,13 +95,13 @@ def test_forked_process_has_connections_of_its_own(database_url: str) -> None:
     inbox = SQLInbox(database)
     inbox.put([an_event("parent")], body_hash=BODY)
     context = multiprocessing.get_context("fork")
-    told: multiprocessing.Queue[int] = context.Queue()
-    child = context.Process(target=write_in_child, args=(database, told))
+    told: multiprocessing.Queue[tuple[int, bool]] = context.Queue()
+    child = context.Process(target=write_in_child, args=(database, database.engine, told))
 
     child.start()
     child.join(20)
 
-    assert told.get(timeout=5) == 2
+    assert told.get(timeout=5) == (2, False)
     inbox.put([an_event("parent again")], body_hash=BODY)
     assert inbox.status().waiting == 3
     database.close()
@@ -189,7 +192,10 @@ def test_patience_ends(sqlite_url: str) -> None:
         go_on.set()
         holder.result()
 
-    assert inbox.status().waiting == 0
+    inbox.put([an_event("2")], body_hash=BODY)
+    claim = inbox.claim(lease_s=60)
+    assert claim is not None
+    assert (claim.event.event_id, inbox.status().waiting) == ("2", 0)
     database.close()
 
 
@@ -246,6 +252,8 @@ def test_drivers_log_nothing(caplog: pytest.LogCaptureFixture) -> None:
         pytest.fail("it connected")
 
     assert caplog.records == []
+    for library in ("sqlalchemy.pool", "psycopg"):
+        assert not logging.getLogger(library).isEnabledFor(logging.ERROR)
     assert raised.value.__cause__ is None
     assert raised.value.__suppress_context__
     assert str(raised.value) == "database_unreachable"

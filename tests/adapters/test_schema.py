@@ -7,6 +7,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex
 
 from tests.databases import PostgreSQL, a_sqlite_database, sqlite_url
 from tokensvc.adapters.database import Database
@@ -33,6 +35,20 @@ def test_migrations_make_the_tables(database_url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
 
         assert compare_metadata(context, METADATA) == []
+    database.close()
+
+
+def test_indices_are_the_same(sqlite_url: str) -> None:
+    """So are the indices, with their conditions, word for word."""
+    expected = {
+        str(CreateIndex(index).compile(dialect=sqlite.dialect()))
+        for table in METADATA.tables.values()
+        for index in table.indexes
+    }
+    database = Database(sqlite_url)
+    made = text("SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
+    with database.read() as connection:
+        assert set(connection.execute(made).scalars()) == expected
     database.close()
 
 

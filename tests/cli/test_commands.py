@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.builders import API_KEY, OTHER_SECRET, SECRET, a_sessions_table, an_environment
-from tests.databases import a_sqlite_database
+from tests.databases import a_shared_sqlite_database, a_sqlite_database
 from tests.processes import command
 from tests.web.signing import SOURCES
 from tokensvc import __version__
@@ -27,7 +27,11 @@ def run(*arguments: str, environ: Mapping[str, str]) -> subprocess.CompletedProc
     """Run `tokensvc ARGUMENTS` to its end."""
     return subprocess.run(  # noqa: S603 (our own command)
         command(*arguments),
-        env={"PATH": os.environ["PATH"], **environ},
+        env={
+            "PATH": os.environ["PATH"],
+            "TOKENSVC_STORAGE__URL": a_shared_sqlite_database(),
+            **environ,
+        },
         capture_output=True,
         text=True,
         timeout=60,

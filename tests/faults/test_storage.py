@@ -13,7 +13,7 @@ from typing import Final
 
 import psycopg
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from tests.builders import an_event
 from tests.databases import PostgreSQL, a_sqlite_database
@@ -189,18 +189,29 @@ def test_disk_without_room(tmp_path: Path) -> None:
     try:
         filler = disk / "filler"
         with deliveries(a_sqlite_database(disk / "tokensvc.db")) as subject:
-            with suppress(OSError), filler.open("wb", buffering=0) as file:
-                while True:
-                    file.write(bytes(4096))
-
+            lost: list[None] = []
+            event.listen(subject.database.engine, "invalidate", lambda *_: lost.append(None))
+            fill(filler)
             while subject.status_and_reason()[0] == 202:
                 assert subject.acknowledged < 1000
+            subject.meet(SMALL)
+            # One that is opened now has no room even for what processes share.
+            assert lost == []
+            subject.database.close()
+            fill(filler)
             subject.meet(SMALL)
 
             filler.unlink()
     finally:
         umount = shutil.which("umount") or "umount"
         subprocess.run([umount, str(disk)], check=True)  # noqa: S603 (our own command)
+
+
+def fill(filler: Path) -> None:
+    """Write until there is no room."""
+    with suppress(OSError), filler.open("ab", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
 
 
 def test_damaged_file(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import sys
 
 import click
 
+from tokensvc.adapters.database import Database
 from tokensvc.adapters.schema import SchemaError, demand_schema
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.services_storage import storage_of
@@ -29,9 +30,14 @@ def demand_storage(settings: Settings, exit_code: int = BAD_CONFIGURATION) -> No
     """Return if this release can use the database, or end the process and say what to do.
 
     A server that cannot be asked at the moment is a warning: whoever is known can
-    log in without it, and a restart during its outage must not end that.
+    log in without it, and a restart during its outage must not end that. The default
+    database is made if there is none. One that the operator has named is not: it may
+    be on a volume that is missing, and with it all that is known of deleted users.
     """
-    database = storage_of(settings).database
+    storage = storage_of(settings)
+    if not storage.is_kept and not _is_made(settings, storage.database):
+        return
+    database = storage.database
     try:
         demand_schema(database)
     except SchemaError as error:
@@ -41,6 +47,24 @@ def demand_storage(settings: Settings, exit_code: int = BAD_CONFIGURATION) -> No
         click.echo(f"warning: the database cannot be asked: {error.reason}", err=True)
     finally:
         database.close()
+
+
+def _is_made(settings: Settings, database: Database) -> bool:
+    """Make the default database; where that cannot be, logins alone go on without one."""
+    # Alembic takes a while to load, and nothing else needs it.
+    from tokensvc.adapters import upgrading  # noqa: PLC0415
+
+    try:
+        upgrading.upgrade(database)
+    except (SchemaError, StorageUnavailableError) as error:
+        if not settings.webhooks:
+            click.echo(
+                f"warning: {error}; without a database nobody is known to be deleted or "
+                "suspended: set storage.url (TOKENSVC_STORAGE__URL)",
+                err=True,
+            )
+            return False
+    return True
 
 
 def tell_storage_fault(error: SchemaError) -> None:

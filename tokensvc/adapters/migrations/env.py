@@ -7,7 +7,5 @@ from tokensvc.adapters.tables import METADATA
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=METADATA,
-    # All steps or none, on SQLite too: the transaction is one that it was told to begin.
-    transactional_ddl=True,
 )
 context.run_migrations()
