@@ -24,6 +24,7 @@ from tokensvc.adapters.database import Database
 from tokensvc.adapters.engines import Waits
 from tokensvc.adapters.inbox import SQLInbox
 from tokensvc.adapters.inbox_work import Delivery
+from tokensvc.adapters.schema import SchemaError, demand_schema
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.web.problems import status_of
 
@@ -148,6 +149,29 @@ def test_read_only_file(folder: Path) -> None:
     subject.recover()
 
 
+def test_file_of_another_user(folder: Path) -> None:
+    """A service that runs as another user than the upgrade did is told so before it starts."""
+    database = Database(a_sqlite_database(folder / "tokensvc.db"))
+    (folder / "tokensvc.db").chmod(0o600 if os.geteuid() == 0 else 0o400)
+    with (
+        as_nobody_if_root(),
+        pytest.raises(SchemaError, match="cannot be written to by this user"),
+    ):
+        demand_schema(database)
+
+
+def test_folder_of_another_user(folder: Path) -> None:
+    """So is one that may not even enter the folder."""
+    database = Database(a_sqlite_database(folder / "tokensvc.db"))
+    folder.chmod(0o700 if os.geteuid() == 0 else 0o000)
+    with (
+        as_nobody_if_root(),
+        pytest.raises(SchemaError, match="cannot be written to by this user"),
+    ):
+        demand_schema(database)
+    folder.chmod(0o755)
+
+
 @contextmanager
 def as_nobody_if_root() -> Iterator[None]:
     """Lay down what lets root write everywhere."""
@@ -204,7 +228,8 @@ def test_disk_without_room(tmp_path: Path) -> None:
             filler.unlink()
     finally:
         umount = shutil.which("umount") or "umount"
-        subprocess.run([umount, str(disk)], check=True)  # noqa: S603 (our own command)
+        # Also where a test that failed has left something open.
+        subprocess.run([umount, "--lazy", str(disk)], check=True)  # noqa: S603 (our own command)
 
 
 def fill(filler: Path) -> None:

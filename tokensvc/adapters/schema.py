@@ -67,9 +67,13 @@ def demand_place(file: Path, filesystem: FilesystemOf) -> None:
 
 def demand_access(file: Path) -> None:
     """Return if this user can write to the file; raises `SchemaError`."""
-    if not file.exists():
+    if not _may(file, os.F_OK) and (_may(file.parent, os.X_OK) or not _may(file.parent, os.F_OK)):
         raise SchemaError(f"there is no database at {file} yet; {UPGRADE}")
     # Beside it the write-ahead log is made.
-    for path in (file, file.parent):
-        if not os.access(path, os.R_OK | os.W_OK):
+    for path in (file.parent, file):
+        if not _may(path, os.R_OK | os.W_OK):
             raise SchemaError(f"{path} cannot be written to by this user")
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
