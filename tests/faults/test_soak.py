@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from tests.builders import an_event
 from tests.faults.nursery import Nursery
 from tests.faults.soak import Command, Fork, Soak, judge
@@ -20,6 +22,7 @@ EVENTS_EACH = 10
 THREADS, PROCESSES = 16, 4
 
 
+@pytest.mark.timeout(300)
 def test_killed_processes_lose_nothing(database_url: str, tmp_path: Path) -> None:
     """Fifty kills -9 at random moments: each acknowledged event is applied, in its order."""
     verdict = soak_inbox(database_url, tmp_path / "ledger", KILLS)
