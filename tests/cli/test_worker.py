@@ -180,6 +180,16 @@ def test_a_worker_beside_the_server_is_started_again(place: Place) -> None:
     assert not Path(f"/proc/{second}").exists()
 
 
+def test_ctrl_c_ends_both(place: Place) -> None:
+    """Ctrl-C in the server's terminal ends the worker too, and nobody starts another meanwhile."""
+    with place.server() as process:
+        pid = until(lambda: child_of(process.popen.pid))
+        process.interrupt()
+
+    assert not Path(f"/proc/{pid}").exists()
+    assert "started again" not in process.stderr.read_text()
+
+
 def test_a_worker_does_not_outlive_a_killed_server(place: Place) -> None:
     """Where the server is killed its worker notices, and ends by itself."""
     with place.server() as process:

@@ -51,7 +51,10 @@ class SideProcess:
             with self._lock:
                 if self._ending.is_set():
                     return
-                self._process = subprocess.Popen(self._command)  # noqa: S603 (our own command)
+                # Ctrl-C in a terminal is for the server alone, which then ends this one.
+                self._process = subprocess.Popen(  # noqa: S603 (our own command)
+                    self._command, start_new_session=True
+                )
             code = self._process.wait()
             if not self._ending.is_set():
                 click.echo(f"the worker has ended with {code}; it is started again", err=True)
