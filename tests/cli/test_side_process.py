@@ -1,5 +1,6 @@
 """A process beside the server: it is there again when it ends, and ends with its server."""
 
+import os
 import sys
 import threading
 import time
@@ -49,6 +50,14 @@ def test_it_ends_with_its_server(tmp_path: Path) -> None:
 
     assert not Path(f"/proc/{pid}").exists()
     assert starts(tmp_path / "starts", at_least=1) == [pid]
+
+
+def test_ctrl_c_is_for_the_server(tmp_path: Path) -> None:
+    """What a terminal sends to all of the server's processes does not reach this one."""
+    with beside(LIVES, tmp_path / "starts"):
+        (pid,) = starts(tmp_path / "starts", at_least=1)
+
+        assert os.getpgid(int(pid)) != os.getpgid(0)
 
 
 def test_one_that_ends_at_once_is_not_started_all_the_time(tmp_path: Path) -> None:
