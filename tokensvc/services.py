@@ -10,6 +10,7 @@ from flask_limiter import Limiter
 from limits import parse_many
 from limits.strategies import MovingWindowRateLimiter
 
+from tokensvc.adapters.accounts import SQLAccounts
 from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.adapters.background import Periodic
 from tokensvc.adapters.errand import errand_within
@@ -21,10 +22,11 @@ from tokensvc.adapters.redis_limits import shared_options
 from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
-from tokensvc.domain.audit import Announcer, Fingerprinter, Notify
+from tokensvc.domain.audit import Announcer, Fingerprinter, Notify, Observer
 from tokensvc.domain.clocks import Clocks
-from tokensvc.domain.issuing import LoginObserver, TokenIssuer
+from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.login_facts import LoginFacts
+from tokensvc.domain.model import LoginObserver
 from tokensvc.domain.ports import Inbox
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
@@ -95,8 +97,7 @@ def assemble(
             issuer=TokenIssuer(
                 chat_directory(settings, secrets, clock, notify),
                 provisioning_of(settings),
-                storage.accounts if storage.is_kept else None,
-                _login_facts(settings, storage, clock, notify),
+                *_memory(settings, storage, clock, notify),
             ),
             one_deadline=partial(
                 errand_within, settings.cometchat.total_timeout_s, clock.monotonic
@@ -107,16 +108,22 @@ def assemble(
         ),
         webhooks=webhook_room(settings, inbox or _inbox(settings, storage), notify),
         limiter=_limiter(settings, secrets, notify),
-        recording=Recording(
-            observers=(audit_log, metrics) if metrics else (audit_log,),
-            trusted_proxies=settings.http.trusted_proxies,
-            server_timing=settings.http.server_timing,
-            now=now,
-        ),
+        recording=_recording(settings, (audit_log, metrics) if metrics else (audit_log,), now),
         metrics=Exposition(metrics.render, MEDIA_TYPE) if metrics else None,
         watcher=watcher,
         key_sets=tuple(remote.values()),
         background=_background(watcher, notify),
+    )
+
+
+def _recording(
+    settings: Settings, observers: Sequence[Observer], now: Callable[[], float]
+) -> Recording:
+    return Recording(
+        observers=observers,
+        trusted_proxies=settings.http.trusted_proxies,
+        server_timing=settings.http.server_timing,
+        now=now,
     )
 
 
@@ -134,12 +141,17 @@ def _inbox(settings: Settings, storage: Storage) -> Inbox:
     return storage.inbox
 
 
-def _login_facts(
+def _memory(
     settings: Settings, storage: Storage, clock: Clocks, notify: Notify
-) -> LoginObserver:
-    """Return what takes in logins; its thread begins with the first that tells something."""
+) -> tuple[SQLAccounts | None, LoginObserver]:
+    """Return what is known of users, and what takes in logins, where there is a database."""
     if not storage.is_kept:
-        return lambda _: None
+        return None, lambda _: None
+    return storage.accounts, _login_facts(settings, storage, clock, notify).observe
+
+
+def _login_facts(settings: Settings, storage: Storage, clock: Clocks, notify: Notify) -> LoginFacts:
+    """Return what takes in logins; its thread begins with the first that tells something."""
     facts = LoginFacts(
         storage.inbox,
         storage.accounts,
@@ -149,7 +161,7 @@ def _login_facts(
         notify=notify,
     )
     facts.wake = Periodic("login-facts", facts.tell, notify=notify).start_or_wake
-    return facts.observe
+    return facts
 
 
 def _verifier(

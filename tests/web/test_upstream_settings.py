@@ -12,7 +12,15 @@ from typing import Any
 
 import pytest
 
-from tests.builders import API_KEY, GENEROUS, Service, a_service, an_environment, settings
+from tests.builders import (
+    API_KEY,
+    GENEROUS,
+    NO_DATABASE,
+    Service,
+    a_service,
+    an_environment,
+    settings,
+)
 from tests.fakes import WatchedLog
 from tests.raw_server import Conversation, RawServer, an_answer, raw_server
 from tokensvc.adapters.cometchat import CometChatClient
@@ -51,12 +59,14 @@ def subject(
     *answers: bytes | Conversation,
     cometchat: dict[str, Any] | None = None,
     upstream: dict[str, Any] | None = None,
+    database: str = NO_DATABASE,
 ) -> Iterator[Subject]:
     """Run a service with these settings on a CometChat with these answers."""
     with raw_server(*answers) as vendor:
         overrides = {
             "cometchat": {"base_url": f"{vendor.url}/v3", **(cometchat or {})},
             "upstream": upstream or {},
+            "storage": {"url": database},
         }
         log, chosen = WatchedLog(), settings(limits=GENEROUS, **overrides)
         services = assemble(chosen, log_stream=log)
@@ -170,7 +180,7 @@ def test_time_outs(changes: dict[str, float], bound_s: float) -> None:
     assert bound_s <= time.monotonic() - started < bound_s + 0.5
 
 
-def test_total_time_out_is_of_the_login() -> None:
+def test_total_time_out_is_of_the_login(sqlite_url: str) -> None:
     """A login of several calls does not get the time once for each of them."""
     missing = an_answer(b'{"error": {"code": "ERR_UID_NOT_FOUND"}}', status="404 Not Found")
 
@@ -179,7 +189,8 @@ def test_total_time_out_is_of_the_login() -> None:
         connection.sendall(missing)
 
     started = time.monotonic()
-    with subject(answer_slowly, hang, cometchat={"total_timeout_s": 1.0}) as tested:
+    chosen = {"total_timeout_s": 1.0}
+    with subject(answer_slowly, hang, cometchat=chosen, database=sqlite_url) as tested:
         assert tested.login() == (503, "timeout")
 
     assert 1.0 <= time.monotonic() - started < 1.5

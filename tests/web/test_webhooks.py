@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.builders import ISSUER, NOW, a_service, a_sessions_table, a_token
+from tests.builders import ISSUER, NOW, a_sessions_table, a_token, an_environment
 from tests.web.signing import SOURCES, WHPK, a_secret, a_whsec
 from tests.web.webhook_service import NEVER_MET, WebhookService, service_of_all, webhook_service
-from tokensvc.settings_loading import ConfigurationError
+from tokensvc.services import assemble
+from tokensvc.settings_loading import ConfigurationError, load_settings
 from tokensvc.web.webhooks import MAX_BODIES_AT_ONCE, MAX_BODY_BYTES
 
 PROXY = {"trusted_proxies": ["127.0.0.0/8"]}
@@ -448,17 +449,19 @@ def test_secrets_do_not_reach_the_log() -> None:
     assert {line["user_agent"] for line in service.lines()} == {"agent [masked]"}
 
 
-def test_without_an_inbox_there_are_no_webhooks() -> None:
+def test_without_a_database_there_are_no_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
     """A service that could not keep what it acknowledges does not start."""
+    monkeypatch.setenv("HOME", "/nowhere")
     table = {
         "source": "app",
         "sender": "standard",
         "issuer": ISSUER,
         "secrets": [a_whsec("standard")],
     }
+    chosen = load_settings(an_environment(), overrides={"webhooks": [table]})
 
-    with pytest.raises(ConfigurationError, match="no inbox"):
-        a_service({"webhooks": [table]})
+    with pytest.raises(ConfigurationError, match="need a database"):
+        assemble(chosen)
 
 
 def test_a_number_of_sources_share_an_issuer() -> None:
