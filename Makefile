@@ -8,7 +8,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 .PHONY: run test check format soak docs lock fuzz audit clean
 
 run: $(VENV)/.installed  ## Start the emulator, the service and the demo page on loopback
-	@$(BIN)/tokensvc --config config/development.toml demo
+	@$(BIN)/tokensvc --config config/development.toml demo $(ARGS)
 
 test: $(VENV)/.installed-dev tests/journeys/sdk/.installed  ## Run all tests
 	$(BIN)/python -m pytest

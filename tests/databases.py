@@ -2,6 +2,7 @@
 
 import itertools
 import shutil
+import uuid
 import warnings
 from collections.abc import Iterator
 from functools import cache
@@ -30,6 +31,11 @@ def a_sqlite_database(file: Path) -> str:
 def a_shared_sqlite_database() -> str:
     """Return the URL of a database for commands that look at it and no more."""
     return a_sqlite_database(_sqlite_template().with_name("shared.db"))
+
+
+def a_throwaway_sqlite_database() -> str:
+    """Return the URL of a database of its own, for a test that has no folder at hand."""
+    return a_sqlite_database(_sqlite_template().with_name(f"{uuid.uuid4().hex}.db"))
 
 
 @cache

@@ -102,6 +102,17 @@ def test_a_key_files_fault_names_it_beside_others(keys: dict[str, str], expected
     assert not [fault for fault in faults if "is missing" in fault]
 
 
+def test_what_cannot_be_read_is_not_said_to_be_missing_too() -> None:
+    """One mistake is one sentence."""
+    faults = faults_of(
+        TOKENSVC_COMETCHAT__API_KEY=None,
+        TOKENSVC_COMETCHAT__API_KEY_FILE="/no/key",
+    )
+
+    (fault,) = faults
+    assert "API_KEY_FILE): cannot be read" in fault
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [

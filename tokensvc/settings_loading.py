@@ -4,7 +4,7 @@ import difflib
 import itertools
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,8 @@ _WITH_KEYS: Final[Mapping[str, tuple[type[BaseModel], Mapping[str, str]]]] = {
     "webhooks": (WebhookSettings, {"issuer": "x", "source": "x"}),
 }
 """Tables that load keys, and what stands in for members of theirs that are at fault."""
+_FILE_FAULT: Final = re.compile(r"\((TOKENSVC_\w+)_FILE\): ")
+_MISSING: Final = re.compile(r"\((TOKENSVC_\w+)\): is missing$")
 _OF_KUBERNETES: Final = re.compile(r"TOKENSVC_(SERVICE_HOST|SERVICE_PORT.*|PORT(_\d+_.*)?)")
 """What Kubernetes tells every pod about a Service that is called tokensvc."""
 
@@ -79,10 +81,17 @@ def load_settings(
     if faults or settings is None:
         # What is missing may well be in the file that cannot be read.
         hide_missing = config_file is not None and not tables
-        raise ConfigurationError(
-            [fault for fault in faults if not (hide_missing and fault.endswith(": is missing"))]
-        )
+        raise ConfigurationError(_without_echoes(faults, hide_missing=hide_missing))
     return settings
+
+
+def _without_echoes(faults: Sequence[str], *, hide_missing: bool) -> Iterator[str]:
+    """Leave out that something is missing which stands in a file that cannot be read."""
+    unread = {found[1] for fault in faults if (found := _FILE_FAULT.search(fault))}
+    for fault in faults:
+        found = _MISSING.search(fault)
+        if not found or not (hide_missing or found[1] in unread):
+            yield fault
 
 
 def _details(error: ValidationError) -> list[ErrorDetails]:

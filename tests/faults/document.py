@@ -1,7 +1,7 @@
 """The faults document: written from the rows that the tests run, so that it says what is true."""
 
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ NOTHING: Final = "nothing out of the ordinary"
 INTRODUCTION: Final = """\
 # What happens when a neighbour fails
 
-Each row is a test: the fault is made for real, and a login meets it; a database's fault is met by
+Each fault is a test: it is made for real, and a login meets it; a database's fault is met by
 a webhook's delivery. The client sees a status, a problem's `code` and what to do about it
 (`action`); the operator sees the `reason` in the request's audit line, or an event of that name
 between the lines. No answer takes longer than the deadline
@@ -48,9 +48,17 @@ def _sections(rows: Sequence[Told]) -> Iterator[str]:
     for neighbour, of_neighbour in groupby(rows, key=lambda row: row.neighbour):
         yield f"## {neighbour[:1].upper()}{neighbour[1:]}\n"
         yield "| fault | the client sees | the operator sees |\n|---|---|---|"
-        for row in of_neighbour:
-            yield f"| {row.fault} | {_client_sees(row)} | {_operator_sees(row)} |"
+        for seen, faults in _by_what_is_seen(of_neighbour).items():
+            yield f"| {'; '.join(faults)} | {seen[0]} | {seen[1]} |"
         yield ""
+
+
+def _by_what_is_seen(rows: Iterable[Told]) -> dict[tuple[str, str], list[str]]:
+    """Return the faults by what client and operator see of them: a page to read, not a log."""
+    seen: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        seen.setdefault((_client_sees(row), _operator_sees(row)), []).append(row.fault)
+    return seen
 
 
 def _client_sees(row: Told) -> str:

@@ -32,7 +32,9 @@ RESPAWNED = "“Unexpected exit from worker” on stderr"
 KILLED = Row("process", "kill -9 of the only worker", 0, "ok", RESPAWNED)
 KILLED_OF_TWO = Row("process", "kill -9 of one of two workers", 201, "ok", RESPAWNED)
 TOLD_TO_END = Row("process", "SIGTERM while logins are in flight", 201, "ok", "")
-NO_DESCRIPTORS = Row("process", "file descriptors used up", 0, "ok", "")
+NO_DESCRIPTORS = Row(
+    "process", "file descriptors used up", 0, "ok", "connections that the load balancer waits for"
+)
 ROWS: Final = (KILLED, KILLED_OF_TWO, TOLD_TO_END, NO_DESCRIPTORS)
 
 

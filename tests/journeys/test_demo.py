@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -188,10 +189,36 @@ def test_demo_with_half_of_a_real_app(tmp_path: Path) -> None:
         pytest.fail("it started")
 
 
-def test_demo_of_a_real_app(tmp_path: Path) -> None:
+def test_demo_names_all_ports_that_are_taken() -> None:
+    """Each with the option that chooses another."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as two,
+    ):
+        ports = [str(taken.getsockname()[1]) for taken in (one, two)]
+        done = run("demo", "--service-port", ports[0], "--port", ports[1], environ=DEVELOPMENT)
+
+    assert done.returncode == 1
+    assert f"{ports[0]} (--service-port)" in done.stderr
+    assert f"{ports[1]} (--port)" in done.stderr
+
+
+def test_demo_without_settings_says_which_to_use() -> None:
+    """Outside of `make run` somebody is told what to type, not what four settings lack."""
+    done = run("demo", environ={})
+
+    assert done.returncode == 2
+    assert "--config config/development.toml demo" in done.stderr
+
+
+@pytest.mark.parametrize("is_file", [False, True], ids=["key", "key file"])
+def test_demo_of_a_real_app(tmp_path: Path, *, is_file: bool) -> None:
     """With an app of one's own there is no emulator, and the published secret opens nothing."""
     page_port, service_port = a_free_port(), a_free_port()
-    real = {"APP_ID": "0realapp0", "REGION": "us", "API_KEY": "3c9d1e5f7a2b4068ace13579bdf02468"}
+    key = "3c9d1e5f7a2b4068ace13579bdf02468"
+    (tmp_path / "key").write_text(key)
+    api_key = {"API_KEY_FILE": str(tmp_path / "key")} if is_file else {"API_KEY": key}
+    real = {"APP_ID": "0realapp0", "REGION": "us", **api_key}
     with running(
         tmp_path,
         *("--config", str(ROOT / "config/development.toml"), "demo"),

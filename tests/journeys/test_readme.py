@@ -22,13 +22,16 @@ AROUND = """
 GOOD = (201, {"authToken": "alice_1"})
 BUSY = (503, {"code": "directory_unavailable", "action": "retry", "retryAfter": 7})
 EXPIRED = (401, {"code": "session_expired", "action": "reauthenticate"})
+DAY = (429, {"code": "rate_limited", "action": "retry", "retryAfter": 86399})
+PAGE = (502, None)
+"""A proxy's own page, which is no JSON."""
 DEACTIVATED = (403, {"code": "user_deactivated", "action": "stop", "requestId": "r-1"})
 
 
 class Client:
     """The README's function in a page, and a service that answers as it is told."""
 
-    def __init__(self, page: Page, *answers: tuple[int, dict[str, Any]]) -> None:
+    def __init__(self, page: Page, *answers: tuple[int, dict[str, Any] | None]) -> None:
         self.page = page
         self.answers = list(answers)
         self.tokens: list[str] = []
@@ -48,7 +51,11 @@ class Client:
         self.tokens.append(route.request.headers.get("authorization", ""))
         status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         headers = {"Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "*"}
-        route.fulfill(status=status, body=json.dumps(body), headers=headers)
+        if status == 0:
+            route.abort()
+        else:
+            text = json.dumps(body) if body else "<html>Bad gateway</html>"
+            route.fulfill(status=status, body=text, headers=headers)
 
 
 @pytest.fixture
@@ -83,6 +90,26 @@ def test_client_gives_up(page: Page) -> None:
 
     assert "directory_unavailable" in client.login()
     assert len(client.tokens) == 4
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("nothing", [PAGE, (0, None)], ids=["a proxy's page", "no network"])
+def test_client_survives_what_stands_between(page: Page, nothing: tuple[int, None]) -> None:
+    """A page of a proxy or a lost connection is tried again, and named when it stays."""
+    client = Client(page, nothing, GOOD)
+    assert client.login() == "in"
+
+    client = Client(page, nothing)
+    assert "unreachable" in client.login()
+
+
+@pytest.mark.browser
+def test_client_does_not_wait_for_a_day(page: Page) -> None:
+    """Over the day's limit the user is told, instead of a client that sleeps till tomorrow."""
+    client = Client(page, DAY)
+
+    assert "rate_limited" in client.login()
+    assert page.evaluate("waited") == []
 
 
 @pytest.mark.browser

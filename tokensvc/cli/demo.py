@@ -17,16 +17,20 @@ import requests
 from tokensvc.cli.db import upgrade_storage
 from tokensvc.cli.demo_app import DemoPlace, demo_app, serving
 from tokensvc.cli.loading import settings_or_exit
-from tokensvc.cli.serve import run_server
+from tokensvc.cli.serve import is_free, run_server
 from tokensvc.cli.session_token import DevelopmentSigner
 from tokensvc.cli.side_process import worker_beside
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
 from tokensvc.emulator import EmulatorServer
+from tokensvc.settings_loading import CONFIG_NAME
 from tokensvc.settings_sections import CometChatSettings
 
 HOST: Final = "127.0.0.1"
 PORT: Final = click.IntRange(1, 65535)
-REAL_APP: Final = tuple(f"TOKENSVC_COMETCHAT__{name}" for name in ("APP_ID", "REGION", "API_KEY"))
+APP_ID, REGION, API_KEY = (
+    f"TOKENSVC_COMETCHAT__{name}" for name in ("APP_ID", "REGION", "API_KEY")
+)
+API_KEY_FILE: Final = f"{API_KEY}_FILE"
 SAMPLE_USER: Final = "alice"
 DEACTIVATED_USER: Final = "dora"
 READY_WITHIN_S: Final = 30.0
@@ -49,12 +53,16 @@ class Ports:
 def demo(port: int, service_port: int, emulator_port: int) -> None:
     """Start the emulator, the service and a page to log in with.
 
-    With TOKENSVC_COMETCHAT__APP_ID, __REGION and __API_KEY in the environment the
-    service talks to the real CometChat, and no emulator is started. Ctrl-C ends all.
+    With TOKENSVC_COMETCHAT__APP_ID, __REGION and __API_KEY (or __API_KEY_FILE) in the
+    environment the service talks to the real CometChat, and no emulator is started.
+    Ctrl-C ends all.
     """
+    if not any(os.environ.get(name) for name in (CONFIG_NAME, "TOKENSVC_SESSIONS")):
+        raise click.UsageError("which settings? tokensvc --config config/development.toml demo")
     ports = Ports(page=port, service=service_port, emulator=emulator_port)
     real = _wants_real_app(os.environ)
     _point_service(os.environ, ports, real=real)
+    _demand_free(ports, real=real)
     with _storage_of_its_own(os.environ, real=real):
         _run(ports, real=real)
 
@@ -81,11 +89,21 @@ def _run(ports: Ports, *, real: bool) -> None:
 
 
 def _wants_real_app(environ: MutableMapping[str, str]) -> bool:
-    given = [name for name in REAL_APP if environ.get(name)]
-    missing = [name for name in REAL_APP if name not in given]
+    key = API_KEY_FILE if environ.get(API_KEY_FILE) else API_KEY
+    missing = [name for name in (APP_ID, REGION, key) if not environ.get(name)]
+    given = [name for name in (APP_ID, REGION, key) if name not in missing]
     if given and missing:
         raise click.ClickException(f"for the real CometChat set {' and '.join(missing)} too")
     return bool(given)
+
+
+def _demand_free(ports: Ports, *, real: bool) -> None:
+    """End the command if ports are taken: all of them at once, each with its option."""
+    wanted = {"--port": ports.page, "--service-port": ports.service}
+    wanted |= {} if real else {"--emulator-port": ports.emulator}
+    taken = [f"{port} ({option})" for option, port in wanted.items() if not is_free(HOST, port)]
+    if taken:
+        raise click.ClickException(f"these ports are taken, choose others: {', '.join(taken)}")
 
 
 def _private_sessions() -> dict[str, object]:
@@ -102,8 +120,7 @@ def _point_service(environ: MutableMapping[str, str], ports: Ports, *, real: boo
     """Tell the service's processes where everything is."""
     base_url = f"http://{HOST}:{ports.emulator}/v3"
     if real:
-        app_id, region, _ = (environ[name] for name in REAL_APP)
-        base_url = f"https://{app_id}.api-{region}.cometchat.io/v3"
+        base_url = f"https://{environ[APP_ID]}.api-{environ[REGION]}.cometchat.io/v3"
         environ["TOKENSVC_SESSIONS"] = json.dumps([_private_sessions()])
     environ["TOKENSVC_COMETCHAT__BASE_URL"] = base_url
     environ["TOKENSVC_SERVER__HOST"] = HOST

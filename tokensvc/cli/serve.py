@@ -161,13 +161,28 @@ def _demand_free_port(host: str, port: int) -> None:
     server too, so that each of the two gets a part of the requests.
     """
     try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+        _bind(host, port)
     except OSError as error:
         reason = error.strerror or "it is no address"
-        raise click.ClickException(f"cannot listen on {host}, port {port}: {reason}") from None
+        raise click.ClickException(
+            f"cannot listen on {host}, port {port}: {reason}; choose with --host and --port"
+        ) from None
+
+
+def is_free(host: str, port: int) -> bool:
+    """Return whether nobody listens there."""
+    try:
+        _bind(host, port)
+    except OSError:
+        return False
+    return True
+
+
+def _bind(host: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
 
 
 def worker_application() -> Flask:
