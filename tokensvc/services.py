@@ -31,6 +31,7 @@ from tokensvc.domain.ports import Inbox
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
 from tokensvc.domain.uids import uid_rule
 from tokensvc.rotation import SecretsInForce
+from tokensvc.rotation_webhooks import WebhookSecretsInForce
 from tokensvc.services_directory import chat_directory, provisioning_of
 from tokensvc.services_keys import remote_keys
 from tokensvc.services_storage import Storage, storage_of
@@ -87,7 +88,8 @@ def assemble(
     metrics = Metrics() if settings.http.metrics else None
     notify.readers = (audit_log.note, metrics.note) if metrics else (audit_log.note,)
     secrets = SecretsInForce(settings, mask=audit_log.mask)
-    watcher = SecretWatcher(secrets.files(), notify=notify)
+    webhook_secrets = WebhookSecretsInForce(settings, mask=audit_log.mask)
+    watcher = SecretWatcher((*secrets.files(), *webhook_secrets.files()), notify=notify)
     remote = remote_keys(settings, notify=notify, clock=clock)
     storage = storage_of(settings, now=now)
     return Services(
@@ -106,7 +108,9 @@ def assemble(
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
             now=now,
         ),
-        webhooks=webhook_room(settings, inbox or _inbox(settings, storage), notify),
+        webhooks=webhook_room(
+            settings, webhook_secrets.senders, inbox or _inbox(settings, storage), notify
+        ),
         limiter=_limiter(settings, secrets, notify),
         recording=_recording(settings, (audit_log, metrics) if metrics else (audit_log,), now),
         metrics=Exposition(metrics.render, MEDIA_TYPE) if metrics else None,

@@ -24,17 +24,24 @@ def fill_webhook_secrets(raw: Mapping[str, Any]) -> Iterator[str]:
             yield f"{setting_name([*place, 'secrets'])}: set it or secrets_file, not both"
             continue
         try:
-            lines = read_file(Path(str(path))).decode("utf-8").split("\n")
-        except OSError as error:
-            yield f"{name}: cannot be read: {error.strerror}"
-        except ValueError:
-            # No UTF-8, or a path with a null byte in it.
-            yield f"{name}: is not UTF-8"
-        else:
-            secrets = [SecretStr(line.strip("\r")) for line in lines if line.strip("\r")]
-            if not secrets:
-                yield f"{name}: is empty"
-            table["secrets"] = secrets
+            table["secrets"] = [SecretStr(line) for line in secret_lines(Path(str(path)))]
+        except ValueError as fault:
+            yield f"{name}: {fault}"
+
+
+def secret_lines(path: Path) -> list[str]:
+    """Return the secrets in a file, one in each line; raises ValueError with the fault."""
+    try:
+        lines = read_file(path).decode("utf-8").split("\n")
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from None
+    except ValueError:
+        # No UTF-8, or a path with a null byte in it.
+        raise ValueError("is not UTF-8") from None
+    secrets = [line.strip("\r") for line in lines if line.strip("\r")]
+    if not secrets:
+        raise ValueError("is empty")
+    return secrets
 
 
 def webhook_faults(raw: Mapping[str, Any]) -> Iterator[str]:

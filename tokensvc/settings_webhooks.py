@@ -100,7 +100,7 @@ class WebhookSettings(BaseModel):
             raise TermsError(f"the sender {self.sender} takes no {names}")
         if self.secrets and self.options.jwks_file:
             raise TermsError("set secrets or options.jwks_file, not both")
-        return self.kind.agree(self._terms())
+        return self.kind.agree(self.terms())
 
     def secret_values(self) -> Iterator[str]:
         """Yield every text that would open this source, in each spelling that can travel."""
@@ -111,7 +111,8 @@ class WebhookSettings(BaseModel):
             if self.options.scheme == "basic":
                 yield b64encode(text.encode()).decode("ascii")
 
-    def _terms(self) -> Terms:
+    def terms(self) -> Terms:
+        """Return what proves the source's deliveries; raises `KeyPolicyError` or `OSError`."""
         options = self.options
         algorithms = frozenset(options.algorithms)
         file = options.jwks_file

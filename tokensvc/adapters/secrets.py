@@ -7,6 +7,7 @@ from typing import Final
 
 from tokensvc.adapters.key_sets import KeySet, VerificationKey
 from tokensvc.domain.audit import Notify, OperationalEvent
+from tokensvc.domain.deliveries import Delivery, Opened, Sender
 
 LOOK_EVERY_S: Final = 3.0
 """A change is in force well within ten seconds."""
@@ -33,6 +34,16 @@ class CurrentKeys:
         key = self.current.find(algorithm, kid)
         earlier = self.previous.find(algorithm, kid) if self.previous else None
         return replace(key, previous=earlier) if key and earlier else key or earlier
+
+
+@dataclass(slots=True)
+class CurrentSender:
+    """The sender of webhooks in force: it changes when its secrets or keys are replaced."""
+
+    current: Sender = field(repr=False)
+
+    def open(self, delivery: Delivery) -> Opened:
+        return self.current.open(delivery)
 
 
 @dataclass(slots=True)
