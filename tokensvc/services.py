@@ -83,10 +83,7 @@ def assemble(
     *inbox* takes the place of the one that the settings ask for.
     """
     clock = Clocks(now, monotonic)
-    notify = Announcer()
-    audit_log = AuditLog(log_stream or stdout_lines(notify), secrets=settings.secret_values())
-    metrics = Metrics() if settings.http.metrics else None
-    notify.readers = (audit_log.note, metrics.note) if metrics else (audit_log.note,)
+    notify, audit_log, metrics = _log(settings, log_stream)
     secrets = SecretsInForce(settings, mask=audit_log.mask)
     webhook_secrets = WebhookSecretsInForce(settings, mask=audit_log.mask)
     watcher = SecretWatcher((*secrets.files(), *webhook_secrets.files()), notify=notify)
@@ -118,6 +115,17 @@ def assemble(
         key_sets=tuple(remote.values()),
         background=_background(watcher, notify),
     )
+
+
+def _log(
+    settings: Settings, log_stream: TextIO | None
+) -> tuple[Announcer, AuditLog, Metrics | None]:
+    """Return who is told of events, and the two who read them: the log, and the counters."""
+    notify = Announcer()
+    audit_log = AuditLog(log_stream or stdout_lines(notify), secrets=settings.secret_values())
+    metrics = Metrics() if settings.http.metrics else None
+    notify.readers = (audit_log.note, metrics.note) if metrics else (audit_log.note,)
+    return notify, audit_log, metrics
 
 
 def _recording(
