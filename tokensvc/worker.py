@@ -89,10 +89,11 @@ class Worker:
         ]
         for claimant in claimants:
             claimant.start()
-        while not self._stopping.wait(TICK_S):
+        while not self._stopping.is_set():
+            self._keep_house()
             if is_orphaned():
                 self.stop()
-            self._keep_house()
+            self._stopping.wait(TICK_S)
         ends_at = self._clock() + grace_s
         for claimant in claimants:
             claimant.join(max(0.0, ends_at - self._clock()))

@@ -24,7 +24,7 @@ from tokensvc.emulator import EmulatorServer
 LEASE_S = "1"
 
 
-def until(condition: Callable[[], Any], within_s: float = 30.0) -> Any:
+def until(condition: Callable[[], Any], within_s: float = 60.0) -> Any:
     """Wait for other processes."""
     ends_at = time.monotonic() + within_s
     while not (found := condition()):

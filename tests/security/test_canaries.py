@@ -59,6 +59,13 @@ def test_nothing_comes_out_of_logins(tmp_path: Path) -> None:
         EmulatorServer(app_id=APP_ID, api_key=API_KEY) as emulator,
         serving(tmp_path, vendor_url=emulator.url, **ENVIRONMENT) as process,
     ):
+        # The database is away, and without it nobody is created.
+        requests.post(
+            f"{emulator.rest_url}/users",
+            headers={"apikey": API_KEY},
+            json={"uid": "alice", "name": "Old"},
+            timeout=10,
+        ).raise_for_status()
         answers = requests_of_all_kinds(process.url, token)
         issued = [answer.json()["authToken"] for answer in answers if answer.status_code == 201]
         process.end()

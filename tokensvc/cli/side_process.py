@@ -27,6 +27,12 @@ class SideProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._keep_running, name="side-process", daemon=True)
+        # A server process forked in the midst of a start would hold the pipe on which
+        # Popen waits for it to succeed, and so would hold up this for as long as it lives.
+        release = self._lock.release
+        os.register_at_fork(
+            before=self._lock.acquire, after_in_parent=release, after_in_child=release
+        )
 
     def start(self) -> None:
         """Start the process, and watch over it."""
