@@ -31,7 +31,9 @@ class Clock:
 
 
 @dataclass
-class _Entry:
+class Entry:
+    """One stored event, and what has become of it."""
+
     number: int
     event: UserEvent
     body_hash: bytes
@@ -60,10 +62,15 @@ class FakeInbox:
 
     now: Clock = field(default_factory=Clock)
     fault: str | None = None
-    _entries: dict[int, _Entry] = field(default_factory=dict)
+    _entries: dict[int, Entry] = field(default_factory=dict)
     _lanes: dict[Uid, _Lane] = field(default_factory=dict)
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Everything that was put and not dropped or forgotten, in the order of arrival."""
+        return [self._entries[number] for number in sorted(self._entries)]
 
     def put(self, events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
         with self._working():
@@ -180,18 +187,18 @@ class FakeInbox:
             stored.add((event.source, event.event_id))
             self._lanes.setdefault(event.uid, _Lane(self._turn()))
             number = next(self._numbers)
-            self._entries[number] = _Entry(number, event, body_hash, self.now())
+            self._entries[number] = Entry(number, event, body_hash, self.now())
 
     def _turn(self) -> int:
         return max(self._entries, default=0)
 
-    def _in_state(self, state: str) -> list[_Entry]:
+    def _in_state(self, state: str) -> list[Entry]:
         return [entry for _, entry in sorted(self._entries.items()) if entry.state == state]
 
-    def _waiting(self, uid: Uid) -> list[_Entry]:
+    def _waiting(self, uid: Uid) -> list[Entry]:
         return [entry for entry in self._in_state("waiting") if entry.event.uid == uid]
 
-    def _held(self, claim: Claim) -> _Entry:
+    def _held(self, claim: Claim) -> Entry:
         lane = self._lanes.get(claim.event.uid)
         held = lane and (lane.holding, lane.number, lane.fence)
         if held != ("leased", claim.number, claim.fence):

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.builders import an_environment, an_event, settings
-from tests.sync.stores import Clock, FakeInbox
+from tests.fakes_sync import Clock, FakeInbox
 from tokensvc.cli.sync import sync
 from tokensvc.services_storage import storage_of
 

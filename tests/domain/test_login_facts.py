@@ -7,8 +7,8 @@ import pytest
 
 from tests.builders import a_session, a_uid
 from tests.fakes import Notices
+from tests.fakes_sync import FakeInbox
 from tests.sync.situations import Situation, a_fact
-from tests.sync.stores import FakeInbox
 from tokensvc.domain.accounts import EventKind, UserEvent
 from tokensvc.domain.audit import OperationalEvent
 from tokensvc.domain.clocks import Clocks

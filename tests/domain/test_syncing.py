@@ -7,8 +7,8 @@ import pytest
 
 from tests.builders import a_uid, a_user
 from tests.fakes import FakeUserDirectory
+from tests.fakes_sync import FakeAccounts
 from tests.sync.situations import Situation, a_fact
-from tests.sync.stores import FakeAccounts
 from tokensvc.domain.accounts import Account, AccountState
 from tokensvc.domain.errors import (
     AccountChangedError,

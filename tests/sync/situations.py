@@ -5,7 +5,7 @@ from typing import Any
 
 from tests.builders import a_uid
 from tests.fakes import FakeUserDirectory
-from tests.sync.stores import Clock, FakeAccounts
+from tests.fakes_sync import Clock, FakeAccounts
 from tokensvc.domain.accounts import Account, EventKind, UserEvent
 from tokensvc.domain.issuing import Provisioning
 from tokensvc.domain.lifecycle import LifecyclePolicy

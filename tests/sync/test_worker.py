@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from tests.fakes import FakeUserDirectory, Notices
+from tests.fakes_sync import FakeInbox
 from tests.sync.situations import Situation, a_fact
-from tests.sync.stores import FakeInbox
 from tokensvc.domain.accounts import AccountState, UserEvent
 from tokensvc.domain.audit import OperationalEvent
 from tokensvc.domain.errors import (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.builders import API_KEY, APP_ID, NOWHERE, a_session
-from tests.sync.stores import Clock, FakeAccounts, FakeInbox
+from tests.fakes_sync import Clock, FakeAccounts, FakeInbox
 from tests.upstreams import a_policy
 from tokensvc.adapters.breaker import BreakerRule
 from tokensvc.adapters.cometchat import CometChatClient
