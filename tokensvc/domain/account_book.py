@@ -1,0 +1,115 @@
+"""The account book: what a command does at CometChat, written down beside what facts have said.
+
+Whoever runs a command has told CometChat already. What is written says so, and the
+worker has nothing left to do; where somebody else writes at the same time, the fact
+goes into the inbox, where it waits for its turn.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from tokensvc.domain.accounts import (
+    Account,
+    AccountState,
+    EventKind,
+    UserEvent,
+    Version,
+    profile_hash,
+)
+from tokensvc.domain.errors import AccountChangedError
+from tokensvc.domain.lifecycle import LifecyclePolicy, apply, purged
+from tokensvc.domain.model import ChatUser, Profile, Uid
+from tokensvc.domain.ports import Accounts, Inbox
+
+OPERATOR: Final = "operator"
+IMPORT: Final = "import"
+NEWER_KNOWN: Final = "newer_known"
+"""A newer fact than the list has said what the user looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBook:
+    """Reads and writes accounts for commands. *now* is in UNIX seconds.
+
+    Every method may raise `StorageUnavailableError`.
+    """
+
+    accounts: Accounts
+    inbox: Inbox
+    policy: LifecyclePolicy
+    now: Callable[[], float]
+    new_id: Callable[[], str]
+
+    def find(self, uid: Uid) -> Account | None:
+        """Return what is known of the user."""
+        return self.accounts.find(uid)
+
+    def refusal(self, uid: Uid, version: Version) -> str | None:
+        """Return why an import must leave the user alone, or None.
+
+        Nobody comes back from the dead by a list, and a list that is older than
+        what is known does not undo it.
+        """
+        account = self.accounts.find(uid)
+        if account is None:
+            return None
+        if account.state is not AccountState.ACTIVE:
+            return f"account_{account.state}"
+        return NEWER_KNOWN if account.profile_version > version else None
+
+    def imported(self, raw: Profile, sent: ChatUser, version: Version) -> None:
+        """Write down that CometChat has *sent*, which was made of the list's *raw* profile."""
+        event = self._event(EventKind.UPDATED, sent.uid, IMPORT, version, profile=raw)
+        self._write(event, lambda account: _has_been_sent(account, event, sent))
+
+    def happened(self, kind: EventKind, uid: Uid) -> None:
+        """Write down what an operator has just done at CometChat."""
+        event = self._event(kind, uid, OPERATOR, int(self.now() * 1000))
+        self._write(event, lambda account: _has_happened(account, kind))
+
+    def deleted_for_ever(self, uid: Uid) -> None:
+        """Write down that the user is gone; what stays is a tombstone."""
+        event = self._event(EventKind.DELETED, uid, OPERATOR, int(self.now() * 1000))
+        self._write(event, self._as_tombstone)
+
+    def _as_tombstone(self, account: Account) -> Account:
+        return replace(purged(account, now=self.now()), sent_state=AccountState.DELETED)
+
+    def _write(self, event: UserEvent, told: Callable[[Account], Account]) -> None:
+        known = self.accounts.find(event.uid)
+        account = apply(known, event, policy=self.policy, now=self.now())
+        try:
+            self.accounts.save(told(account))
+        except AccountChangedError:
+            self._leave_to_worker(event)
+
+    def _leave_to_worker(self, event: UserEvent) -> None:
+        self.inbox.put([event], body_hash=hashlib.sha256(event.event_id.encode()).digest())
+
+    def _event(
+        self,
+        kind: EventKind,
+        uid: Uid,
+        source: str,
+        version: Version,
+        profile: Profile | None = None,
+    ) -> UserEvent:
+        return UserEvent(kind, uid, version, source, self.new_id(), profile)
+
+
+def _has_happened(account: Account, kind: EventKind) -> Account:
+    """Note what CometChat was brought to, unless something newer says otherwise."""
+    is_let_in = kind in {EventKind.RESTORED, EventKind.REACTIVATED}
+    agrees = is_let_in == (account.state is AccountState.ACTIVE)
+    return replace(account, sent_state=account.state if agrees else None)
+
+
+def _has_been_sent(account: Account, event: UserEvent, sent: ChatUser) -> Account:
+    """Note what CometChat has now, unless something newer was learnt meanwhile."""
+    if account.profile_version != event.version or account.state is not AccountState.ACTIVE:
+        return replace(account, sent_profile_hash=None, sent_state=None)
+    return replace(
+        account, sent_profile_hash=profile_hash(sent.profile), sent_state=AccountState.ACTIVE
+    )

@@ -1,0 +1,110 @@
+"""Reconciling: where the app's list and CometChat differ, and what would mend it."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from tokensvc.domain.model import ChatUser, Profile, Uid
+from tokensvc.domain.ports import DirectoryUser
+
+FIELDS: Final = ("name", "avatar", "role", "tags", "metadata")
+DIGEST_BYTES: Final = 8
+
+
+class Drift(StrEnum):
+    """How a user differs."""
+
+    MISSING = "missing"
+    """On the list, and not at CometChat."""
+    EXTRA = "extra"
+    """Live at CometChat, and not on the list."""
+    DIFFERENT = "different"
+    """On both, with another profile."""
+    DEACTIVATED = "deactivated"
+    """On the list, and deactivated at CometChat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One user who differs, and with DIFFERENT in which fields."""
+
+    drift: Drift
+    uid: Uid
+    fields: tuple[str, ...] = ()
+
+
+def differences(found: Profile, wanted: Profile) -> tuple[str, ...]:
+    """Return the fields in which an update to *wanted* would change something at CometChat.
+
+    Name, role and tags cannot be unset there, and roles are kept in lower case.
+    """
+    have, want = _digests(found), _digests(wanted)
+    return tuple(name for name in FIELDS if _would_change(name, have[name], want[name]))
+
+
+def _would_change(name: str, have: bytes, want: bytes) -> bool:
+    is_unsettable = name in {"avatar", "metadata"}
+    return have != want and (bool(want) or is_unsettable)
+
+
+def _digests(profile: Profile) -> dict[str, bytes]:
+    """Return eight bytes for each field, none for one that is absent: a list takes little room."""
+    values: dict[str, object] = {
+        "name": profile.name,
+        "avatar": profile.avatar,
+        "role": profile.role.lower() if profile.role else None,
+        "tags": [*profile.tags],
+        "metadata": dict(profile.metadata),
+    }
+    return {name: _digest(value) for name, value in values.items()}
+
+
+def _digest(value: object) -> bytes:
+    if not value:
+        return b""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """Compares CometChat's users with the list, of which it keeps digests alone."""
+
+    wanted: dict[Uid, tuple[bytes, ...]] = field(default_factory=dict)
+    live_count: int = 0
+    """How many live users CometChat has, once they were compared."""
+
+    def expect(self, user: ChatUser) -> None:
+        """Take in a user of the list."""
+        self.wanted[user.uid] = tuple(_digests(user.profile).values())
+
+    def compare(self, directory: Iterable[DirectoryUser]) -> Iterator[Finding]:
+        """Yield who differs: those at CometChat in its order, then who is missing there."""
+        missing = dict.fromkeys(self.wanted)
+        for entry in directory:
+            self.live_count += not entry.is_deactivated
+            missing.pop(entry.user.uid, None)
+            finding = self._finding(entry)
+            if finding:
+                yield finding
+        for uid in missing:
+            yield Finding(Drift.MISSING, uid)
+
+    def _finding(self, entry: DirectoryUser) -> Finding | None:
+        uid = entry.user.uid
+        wanted = self.wanted.get(uid)
+        if wanted is None:
+            # Who is gone from both is nobody's concern.
+            return None if entry.is_deactivated else Finding(Drift.EXTRA, uid)
+        if entry.is_deactivated:
+            return Finding(Drift.DEACTIVATED, uid)
+        have = _digests(entry.user.profile).values()
+        fields = tuple(
+            name
+            for name, known, want in zip(FIELDS, have, wanted, strict=True)
+            if _would_change(name, known, want)
+        )
+        return Finding(Drift.DIFFERENT, uid, fields) if fields else None
