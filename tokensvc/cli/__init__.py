@@ -14,6 +14,7 @@ from tokensvc.cli.keys import keys
 from tokensvc.cli.serve import serve
 from tokensvc.cli.session_token import session_token
 from tokensvc.cli.sync import sync
+from tokensvc.cli.users import users
 from tokensvc.cli.worker import worker
 from tokensvc.settings_loading import CONFIG_NAME
 
@@ -45,4 +46,5 @@ main.add_command(keys)
 main.add_command(serve)
 main.add_command(session_token)
 main.add_command(sync)
+main.add_command(users)
 main.add_command(worker)

@@ -1,0 +1,155 @@
+"""The app's list of users, as a command opens it: verified as a whole, and then used."""
+
+import hashlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import click
+
+from tokensvc.adapters.file_rows import FileRow, UserFileError
+from tokensvc.adapters.user_files import FORMATS, SUFFIXES, seekable, user_rows
+from tokensvc.domain.model import ChatUser
+from tokensvc.domain.rosters import Columns, RosterReader, RowError, parse_columns
+from tokensvc.services_users import roster_reader
+from tokensvc.settings import Settings
+
+CHUNK_BYTES: Final = 256 * 1024
+DIGEST_BYTES: Final = 12
+MAX_UNREAD: Final = 20
+"""How many columns that are not read are named."""
+MAX_SHOWN: Final = 20
+"""How many rows are named one by one."""
+
+
+@dataclass(slots=True)
+class Roster:
+    """The list: its rows, and after `verify` what is wrong with which of them."""
+
+    stream: BinaryIO
+    file_format: str
+    reader: RosterReader
+    faults: dict[int, str] = field(default_factory=dict)
+    """By line."""
+    count: int = 0
+    broken: UserFileError | None = None
+    """Why the rest of the file cannot be told into rows."""
+    unread: dict[str, None] = field(default_factory=dict)
+
+    def verify(self) -> None:
+        """Read every row, and note what is wrong."""
+        lines: dict[bytes, int] = {}
+        try:
+            for row in user_rows(self.stream, self.file_format):
+                self.count += 1
+                fault = self._fault(row, lines)
+                if fault:
+                    self.faults[row.line] = fault
+        except UserFileError as error:
+            self.broken = error
+
+    def _fault(self, row: FileRow, lines: dict[bytes, int]) -> str:
+        if row.fault:
+            return row.fault
+        if len(self.unread) < MAX_UNREAD:
+            self.unread.update(dict.fromkeys(self.reader.columns.unread(row.fields)))
+        try:
+            uid = self.reader.read(row.fields).uid
+        except RowError as error:
+            return error.reason
+        # Digests, because a hundred thousand uids of full length take 20 MB.
+        digest = hashlib.blake2b(uid.encode(), digest_size=DIGEST_BYTES).digest()
+        first = lines.setdefault(digest, row.line)
+        return "" if first == row.line else f"the row is the same user as line {first}"
+
+    def entries(self) -> Iterator[tuple[FileRow, ChatUser | None]]:
+        """Yield the rows with their users; None where the row is faulty."""
+        for row in user_rows(self.stream, self.file_format):
+            yield row, None if row.line in self.faults else self._user(row)
+
+    def _user(self, row: FileRow) -> ChatUser | None:
+        try:
+            return None if row.fault else self.reader.read(row.fields)
+        except RowError as error:
+            # The file was changed since it was verified.
+            self.faults[row.line] = error.reason
+            return None
+
+    def digest(self) -> str:
+        """Return what tells this list from any other."""
+        self.stream.seek(0)
+        digest = hashlib.sha256()
+        while chunk := self.stream.read(CHUNK_BYTES):
+            digest.update(chunk)
+        return digest.hexdigest()
+
+    def tell_faults(self) -> None:
+        """Say on stderr which rows cannot be used, and which columns say nothing."""
+        if self.unread:
+            names = ", ".join(map(repr, list(self.unread)[:MAX_UNREAD]))
+            click.echo(f"not read: the columns {names}", err=True)
+        for line, fault in list(self.faults.items())[:MAX_SHOWN]:
+            click.echo(f"line {line}: {fault}", err=True)
+        if len(self.faults) > MAX_SHOWN:
+            click.echo(f"… and {len(self.faults) - MAX_SHOWN:,} rows more", err=True)
+        if self.broken:
+            click.echo(f"{self.broken}; nothing after it can be read", err=True)
+
+
+def open_roster(
+    settings: Settings,
+    file: str,
+    *,
+    file_format: str | None,
+    pairs: Sequence[str],
+    issuer: str | None,
+) -> Roster:
+    """Return the list in *file*, or end the command with what is wrong with the request."""
+    chosen = file_format or SUFFIXES.get(Path(file).suffix.lower())
+    if chosen is None:
+        raise click.UsageError("say what the file is with --format csv, jsonl or json")
+    reader = roster_reader(settings, _columns(pairs), issuer)
+    if reader is None:
+        names = ", ".join(table.issuer for table in settings.sessions)
+        raise click.UsageError(f"say whose subjects they are with --issuer: one of {names}")
+    try:
+        stream = seekable(sys.stdin.buffer if file == "-" else Path(file).open("rb"))  # noqa: SIM115 (lives as long as the command)
+    except OSError as error:
+        raise click.UsageError(f"{file} cannot be read: {error.strerror}") from None
+    return Roster(stream, chosen, reader)
+
+
+def _columns(pairs: Sequence[str]) -> Columns:
+    named = {}
+    for pair in pairs:
+        name, equals, column = pair.partition("=")
+        if not (name and equals and column):
+            raise click.BadParameter(f"{pair!r} is not FIELD=COLUMN", param_hint="--map")
+        named[name] = column
+    try:
+        return parse_columns(named)
+    except RowError as error:
+        raise click.BadParameter(error.reason, param_hint="--map") from None
+
+
+def roster_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give *command* the argument and the options that say what the list is."""
+    for option in (
+        click.option("--issuer", help="Whose subjects they are, where several are configured."),
+        click.option(
+            "--map",
+            "pairs",
+            multiple=True,
+            metavar="FIELD=COLUMN",
+            help="Where a field stands; FIELD is uid, subject, name, avatar, role, tags, "
+            "metadata or metadata.NAME.",
+        ),
+        click.option(
+            "--format", "file_format", type=click.Choice(FORMATS), help="By default its suffix."
+        ),
+        click.argument("file"),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,68 @@
+"""What can end a command about users: a sentence for the operator, and an exit code for scripts."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NoReturn
+
+import click
+
+from tokensvc.adapters.checkpoint import CheckpointError
+from tokensvc.adapters.failed_rows import FailedRowsError
+from tokensvc.cli.loading import BAD_CONFIGURATION, demand_storage
+from tokensvc.domain.account_book import AccountBook
+from tokensvc.domain.errors import (
+    AccountChangedError,
+    DirectoryMisconfiguredError,
+    DirectoryUnavailableError,
+    StorageUnavailableError,
+)
+from tokensvc.services_users import account_book
+from tokensvc.settings import Settings
+
+SOME_FAILED: Final = 1
+USAGE: Final = 2
+AWAY: Final = 75
+"""EX_TEMPFAIL of sysexits.h: the same command may succeed later."""
+INTERRUPTED: Final = 130
+
+
+@contextmanager
+def faults_told(*, advice: str = "") -> Iterator[None]:
+    """Turn what ends a command into a sentence and an exit code; *advice* says how to go on."""
+    try:
+        yield
+    except (CheckpointError, FailedRowsError) as error:
+        _end(str(error), USAGE)
+    except DirectoryUnavailableError as error:
+        _end(f"CometChat is busy or out of reach: {error.reason}{advice}", AWAY)
+    except DirectoryMisconfiguredError as error:
+        _end(f"CometChat refuses what is configured: {error.reason}{advice}", BAD_CONFIGURATION)
+    except StorageUnavailableError as error:
+        _end(f"the database cannot be asked: {error.reason}{advice}", AWAY)
+    except AccountChangedError:
+        _end(f"somebody else keeps writing the same account{advice}", AWAY)
+    except KeyboardInterrupt:
+        _end(f"stopped{advice}", INTERRUPTED)
+
+
+def _end(sentence: str, exit_code: int) -> NoReturn:
+    click.echo(sentence, err=True)
+    sys.exit(exit_code)
+
+
+def database_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let *command* do without the database, if it is told to."""
+    return click.option(
+        "--without-database",
+        is_flag=True,
+        help="Ask nobody who was deleted or suspended, and write nothing down.",
+    )(command)
+
+
+def book_or_exit(settings: Settings, *, without_database: bool) -> AccountBook | None:
+    """Return where to write down what is done, or end the command if it cannot be used."""
+    if without_database:
+        return None
+    demand_storage(settings)
+    return account_book(settings)

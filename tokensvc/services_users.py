@@ -1,0 +1,77 @@
+"""Composition of the commands about users: what they call, and what they write down."""
+
+import time
+import uuid
+from collections.abc import Callable, Collection
+from typing import Final
+
+from tokensvc.adapters.cometchat_users import CometChatUsers
+from tokensvc.domain.account_book import AccountBook
+from tokensvc.domain.importing import Existing, UserImport
+from tokensvc.domain.lifecycle import LifecyclePolicy
+from tokensvc.domain.pacing import Pace, Patience
+from tokensvc.domain.rosters import Columns, RosterReader
+from tokensvc.domain.uids import uid_rule
+from tokensvc.services import cometchat_client, provisioning_of, storage_of
+from tokensvc.settings import SessionSettings, Settings
+
+READ_TIMEOUT_S: Final = 20.0
+TOTAL_TIMEOUT_S: Final = 40.0
+"""Nobody's login waits for a command, and fifty users take longer than one."""
+
+
+def users_directory(settings: Settings) -> CometChatUsers:
+    """Return CometChat as the commands call it: a place for the sync share of a budget."""
+    cometchat = settings.cometchat
+    patient = {
+        "read_timeout_s": max(READ_TIMEOUT_S, cometchat.read_timeout_s),
+        "total_timeout_s": max(TOTAL_TIMEOUT_S, cometchat.total_timeout_s),
+    }
+    slower = settings.model_copy(update={"cometchat": cometchat.model_copy(update=patient)})
+    return CometChatUsers(cometchat_client(slower, time.time))
+
+
+def account_book(settings: Settings) -> AccountBook:
+    """Return where commands write down what they did."""
+    storage = storage_of(settings)
+    policy = LifecyclePolicy(
+        delete_after_s=settings.lifecycle.delete_after_s,
+        allow_recreate=settings.lifecycle.allow_recreate,
+    )
+    return AccountBook(storage.accounts, storage.inbox, policy, time.time, lambda: uuid.uuid4().hex)
+
+
+def user_import(
+    settings: Settings,
+    book: AccountBook | None,
+    *,
+    existing: Existing,
+    per_minute: int,
+    tell: Callable[[float, str], None],
+) -> UserImport:
+    """Return what sends users in bulk, at most *per_minute* requests."""
+    return UserImport(
+        directory=users_directory(settings),
+        provisioning=provisioning_of(settings),
+        pace=Pace(per_minute, time.monotonic, time.sleep),
+        patience=Patience(time.sleep, tell),
+        existing=existing,
+        book=book,
+    )
+
+
+def roster_reader(settings: Settings, columns: Columns, issuer: str | None) -> RosterReader | None:
+    """Return what reads the app's list as *issuer*'s logins are read.
+
+    None where several issuers are configured and none of them is *issuer*: a subject
+    is a user of one of them.
+    """
+    tables = [table for table in settings.sessions if issuer in {None, table.issuer}]
+    if len(tables) != 1:
+        return None
+    rule = uid_rule(settings.uids.strategy, prefix=tables[0].uid_prefix)
+    return RosterReader(columns, rule, _prefixes(settings.sessions))
+
+
+def _prefixes(tables: Collection[SessionSettings]) -> Collection[str]:
+    return {table.uid_prefix for table in tables}
