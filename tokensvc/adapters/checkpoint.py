@@ -87,7 +87,6 @@ class Checkpoint:
     def remove(self) -> None:
         """Delete the file: the import has come to its end."""
         self._path.unlink(missing_ok=True)
-        self.close()
 
     def close(self) -> None:
         """Let go of the file, and leave it where it is."""

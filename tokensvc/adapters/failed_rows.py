@@ -51,15 +51,20 @@ class FailedRows:
         except OSError as error:
             raise self._fault(error) from None
 
-    def close(self) -> None:
-        """End the file; one without rows is deleted."""
+    def end(self) -> None:
+        """Write down that no row follows; a file without rows is deleted."""
         if self._file is None:
             return
         if self._is_array and self.size:
             self._file.write(b"\n]\n")
-        self._file.close()
+            self._file.flush()
         if not self.size:
             self.path.unlink()
+
+    def close(self) -> None:
+        """Let go of the file, and leave it where it is."""
+        if self._file:
+            self._file.close()
 
     def _framed(self, row: bytes) -> bytes:
         """Return *row* with what has to stand around it in its format."""

@@ -15,8 +15,9 @@ HEADING: Final = ("uid", "name", "avatar", "role", "tags", "metadata", "deactiva
 
 def _csv_line(cells: tuple[str, ...]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(map(disarmed, cells))
-    return line.getvalue()
+    # Before Python 3.13 a carriage return is put in quotation marks only where it ends lines.
+    csv.writer(line, lineterminator="\r\n").writerow(map(disarmed, cells))
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 def _as_csv(entry: DirectoryUser) -> str:
