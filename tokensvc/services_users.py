@@ -12,7 +12,7 @@ from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.pacing import Pace, Patience
 from tokensvc.domain.rosters import Columns, RosterReader
 from tokensvc.domain.uids import uid_rule
-from tokensvc.services import cometchat_client, provisioning_of, storage_of
+from tokensvc.services import Storage, cometchat_client, provisioning_of
 from tokensvc.settings import SessionSettings, Settings
 
 READ_TIMEOUT_S: Final = 20.0
@@ -31,9 +31,8 @@ def users_directory(settings: Settings) -> CometChatUsers:
     return CometChatUsers(cometchat_client(slower, time.time))
 
 
-def account_book(settings: Settings) -> AccountBook:
+def account_book(settings: Settings, storage: Storage) -> AccountBook:
     """Return where commands write down what they did."""
-    storage = storage_of(settings)
     policy = LifecyclePolicy(
         delete_after_s=settings.lifecycle.delete_after_s,
         allow_recreate=settings.lifecycle.allow_recreate,

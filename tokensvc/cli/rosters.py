@@ -118,6 +118,7 @@ def open_roster(
         stream = seekable(sys.stdin.buffer if file == "-" else Path(file).open("rb"))  # noqa: SIM115 (lives as long as the command)
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}") from None
+    click.get_current_context().call_on_close(stream.close)
     return Roster(stream, chosen, reader)
 
 

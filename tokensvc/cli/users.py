@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import click
 
-from tokensvc.adapters.user_sheets import SHEETS, UserSheet, members_of_user
+from tokensvc.adapters.user_sheets import members_of_user
 from tokensvc.cli.loading import settings_or_exit
+from tokensvc.cli.users_export import export
 from tokensvc.cli.users_faults import SOME_FAILED, book_or_exit, database_option, faults_told
 from tokensvc.cli.users_import import import_users
 from tokensvc.cli.users_reconcile import reconcile
@@ -49,31 +50,9 @@ def users() -> None:
     """Import, export, compare and look after the users at CometChat."""
 
 
+users.add_command(export)
 users.add_command(import_users)
 users.add_command(reconcile)
-
-
-@users.command()
-@click.option("--format", "file_format", type=click.Choice(SHEETS), default="csv")
-@click.option("--with-deactivated", is_flag=True, help="The deactivated ones too, marked.")
-@click.option(
-    "--output",
-    type=click.File("w", encoding="utf-8", atomic=True),
-    default="-",
-    help="By default stdout.",
-)
-def export(file_format: str, output: Any, *, with_deactivated: bool) -> None:  # noqa: ANN401 (click's)
-    """Write all users as a list that `users import` and `users reconcile` read.
-
-    A cell of CSV that a spreadsheet would take for a formula (it begins with =, +,
-    - or @) has an apostrophe before it, which the import takes off again.
-    """
-    settings = settings_or_exit()
-    with faults_told():
-        sheet = UserSheet(output, file_format)
-        for entry in users_directory(settings).list_users():
-            if with_deactivated or not entry.is_deactivated:
-                sheet.add(entry)
 
 
 @users.command()

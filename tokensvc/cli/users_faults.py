@@ -17,6 +17,7 @@ from tokensvc.domain.errors import (
     DirectoryUnavailableError,
     StorageUnavailableError,
 )
+from tokensvc.services import storage_of
 from tokensvc.services_users import account_book
 from tokensvc.settings import Settings
 
@@ -65,4 +66,6 @@ def book_or_exit(settings: Settings, *, without_database: bool) -> AccountBook |
     if without_database:
         return None
     demand_storage(settings)
-    return account_book(settings)
+    storage = storage_of(settings)
+    click.get_current_context().call_on_close(storage.database.close)
+    return account_book(settings, storage)

@@ -122,6 +122,8 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> None:
     )
     book = book_or_exit(settings, without_database=wish.without_database)
     checkpoint = _checkpoint(wish, roster, failed)
+    for file in (checkpoint, failed):
+        click.get_current_context().call_on_close(file.close)
     progress = checkpoint.progress
     bar = Bar(roster.count, sys.stderr, time.monotonic, begun_with=progress.rows)
     sender = user_import(
@@ -137,8 +139,8 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> None:
         sending.run()
     finally:
         bar.end()
+    failed.end()
     checkpoint.remove()
-    failed.close()
     sys.exit(_tell_summary(sending.counts, failed))
 
 
