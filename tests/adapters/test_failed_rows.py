@@ -28,18 +28,19 @@ def read(failed: FailedRows, file_format: str) -> list[object]:
 
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_same_rows(tmp_path: Path, file_format: str) -> None:
-    """What is written is read as the same rows, batch by batch, and by its owner alone."""
+    """What is written is read as the same rows, batch by batch, by its owner alone, and as old."""
     rows = [*user_rows(io.BytesIO(FILES[file_format]), file_format)]
     failed = a_file(tmp_path, file_format)
 
     failed.write([rows[0].raw])
     failed.write([])
     failed.write([row.raw for row in rows[1:]])
-    failed.end()
+    failed.end(changed_at=1_700_000_000.0)
     failed.close()
 
     assert read(failed, file_format) == [row.fields for row in rows]
     assert stat.S_IMODE(failed.path.stat().st_mode) == 0o600
+    assert failed.path.stat().st_mtime == 1_700_000_000.0
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -55,7 +56,7 @@ def test_after_a_crash(tmp_path: Path, file_format: str) -> None:
     again = a_file(tmp_path, file_format)
     again.resume(size)
     again.write([row.raw for row in rows[1:]])
-    again.end()
+    again.end(changed_at=1_700_000_000.0)
     again.close()
 
     assert read(again, file_format) == [row.fields for row in rows]
@@ -64,13 +65,13 @@ def test_after_a_crash(tmp_path: Path, file_format: str) -> None:
 def test_nothing_failed(tmp_path: Path) -> None:
     """There is no file where there is nothing to be in it, also after a crash."""
     failed = a_file(tmp_path, "csv")
-    failed.end()
+    failed.end(changed_at=1_700_000_000.0)
     failed.close()
     assert not failed.path.exists()
 
     failed.path.write_bytes(b"uid\nx\n")
     failed.resume(0)
-    failed.end()
+    failed.end(changed_at=1_700_000_000.0)
     failed.close()
 
     assert not failed.path.exists()

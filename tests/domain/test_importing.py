@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import a_uid, a_user
+from tests.builders import a_uid, a_user, an_event
 from tests.fakes import FakeUserDirectory
 from tests.fakes_sync import Clock, FakeAccounts, FakeInbox
 from tokensvc.domain.account_book import AccountBook
@@ -16,7 +16,7 @@ from tokensvc.domain.errors import (
     DirectoryUnavailableError,
     TokenServiceError,
 )
-from tokensvc.domain.importing import BATCH_USERS, Existing, Outcome, Result, UserImport, fits
+from tokensvc.domain.importing import BATCH_USERS, Batch, Existing, Outcome, Result, UserImport
 from tokensvc.domain.issuing import Provisioning
 from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.mending import Mending
@@ -24,6 +24,8 @@ from tokensvc.domain.model import ChatUser, Profile, Uid
 from tokensvc.domain.operating import FAILURES, UserOperator
 from tokensvc.domain.pacing import Pace, Patience
 from tokensvc.domain.reconciling import Drift
+from tokensvc.domain.syncing import UserSync
+from tokensvc.domain.telling import Telling
 
 CREATED = Result(Outcome.CREATED)
 UPDATED = Result(Outcome.UPDATED)
@@ -133,6 +135,17 @@ def test_existing_user(existing: Existing, result: Result, name: str, *, has_bul
 
     assert office.importer(existing=existing).send([a_user("ann")]) == [result]
     assert office.directory.users[a_uid("ann")].profile.name == name
+
+
+@pytest.mark.parametrize("has_bulk", [True, False])
+def test_existing_user_of_the_same_looks(*, has_bulk: bool) -> None:
+    """Without a doubt about an answer nobody who was there is taken for created."""
+    office = Office(VendorDirectory(has_bulk=has_bulk))
+    office.directory.users[a_uid("ann")] = a_user("ann")
+
+    results = office.importer().send([a_user("ann")])
+
+    assert results == [Result(Outcome.FAILED, "ERR_UID_ALREADY_EXISTS")]
 
 
 def test_deactivated_user_is_not_brought_back() -> None:
@@ -277,15 +290,43 @@ def test_account_that_changes_meanwhile() -> None:
     assert (claim.event.source, claim.event.kind) == ("import", EventKind.UPDATED)
 
 
+@pytest.mark.parametrize("shut_out", [EventKind.DELETED, EventKind.SUSPENDED])
+def test_user_who_is_shut_out_meanwhile(shut_out: EventKind) -> None:
+    """A deletion that crosses the creation wins: the worker finds the fact, and ends the user."""
+    office = Office()
+    telling = Telling(office.directory, Provisioning())
+    sync = UserSync(office.accounts, telling, LifecyclePolicy(), office.clock)
+
+    @dataclass
+    class Crossed(VendorDirectory):
+        def import_users(self, users: Sequence[ChatUser]) -> Mapping[Uid, str]:
+            sync.apply(an_event(uid="ann", kind=shut_out, version=VERSION + 1))
+            return super().import_users(users)
+
+    office.directory = Crossed()
+    assert office.importer().send([a_user("ann")]) == [CREATED]
+    claim = office.inbox.claim(lease_s=1)
+    assert claim
+
+    UserSync(
+        office.accounts, Telling(office.directory, Provisioning()), LifecyclePolicy(), office.clock
+    ).apply(claim.event)
+
+    assert a_uid("ann") in office.directory.deactivated
+
+
 def test_batches() -> None:
     """Fifty fit, fewer where they are large; one alone always does."""
-    large = a_user("big", metadata={"x": "é" * 2400})
-    small = [a_user(f"u{number}") for number in range(BATCH_USERS)]
+    small, large = Batch(), Batch()
+    big = a_user("big", metadata={"x": "é" * 2400})
+    for number in range(BATCH_USERS):
+        assert small.takes(a_user(f"u{number}"))
+        small.add(a_user(f"u{number}"))
+    while large.takes(big):
+        large.add(big)
 
-    assert fits(small[:-1], small[-1])
-    assert not fits(small, a_user("one-more"))
-    assert fits([], large)
-    assert not fits([large] * 15, large)
+    assert not small.takes(a_user("one-more"))
+    assert 10 < len(large.users) < 20
 
 
 @pytest.fixture

@@ -51,8 +51,11 @@ class FailedRows:
         except OSError as error:
             raise self._fault(error) from None
 
-    def end(self) -> None:
-        """Write down that no row follows; a file without rows is deleted."""
+    def end(self, *, changed_at: float) -> None:
+        """Write down that no row follows; a file without rows is deleted.
+
+        The rows are as old as the list they are from: *changed_at* (UNIX seconds).
+        """
         if self._file is None:
             return
         if self._is_array and self.size:
@@ -60,6 +63,8 @@ class FailedRows:
             self._file.flush()
         if not self.size:
             self.path.unlink()
+            return
+        os.utime(self._file.fileno(), (changed_at, changed_at))
 
     def close(self) -> None:
         """Let go of the file, and leave it where it is."""

@@ -9,6 +9,7 @@ import click
 
 from tokensvc.adapters.checkpoint import CheckpointError
 from tokensvc.adapters.failed_rows import FailedRowsError
+from tokensvc.adapters.file_rows import UserFileError
 from tokensvc.cli.loading import BAD_CONFIGURATION, demand_storage
 from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.errors import (
@@ -35,6 +36,8 @@ def faults_told(*, advice: str = "") -> Iterator[None]:
         yield
     except (CheckpointError, FailedRowsError) as error:
         _end(str(error), USAGE)
+    except UserFileError as error:
+        _end(f"{error}: the file was changed{advice}", SOME_FAILED)
     except DirectoryUnavailableError as error:
         _end(f"CometChat is busy or out of reach: {error.reason}{advice}", AWAY)
     except DirectoryMisconfiguredError as error:
@@ -43,6 +46,10 @@ def faults_told(*, advice: str = "") -> Iterator[None]:
         _end(f"the database cannot be asked: {error.reason}{advice}", AWAY)
     except AccountChangedError:
         _end(f"somebody else keeps writing the same account{advice}", AWAY)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _end(f"a file cannot be read or written: {error.strerror}{advice}", USAGE)
     except KeyboardInterrupt:
         _end(f"stopped{advice}", INTERRUPTED)
 

@@ -20,7 +20,7 @@ from tokensvc.cli.loading import settings_or_exit
 from tokensvc.cli.progress import Bar
 from tokensvc.cli.rosters import MAX_SHOWN, Roster, open_roster, roster_options
 from tokensvc.cli.users_faults import SOME_FAILED, book_or_exit, database_option, faults_told
-from tokensvc.domain.importing import Existing, Outcome, Result, UserImport, fits
+from tokensvc.domain.importing import Batch, Existing, Outcome, Result, UserImport
 from tokensvc.domain.model import ChatUser
 from tokensvc.services_users import user_import
 from tokensvc.settings import Settings
@@ -139,7 +139,7 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> None:
         sending.run()
     finally:
         bar.end()
-    failed.end()
+    failed.end(changed_at=sender.version / 1000)
     checkpoint.remove()
     sys.exit(_tell_summary(sending.counts, failed))
 
@@ -197,21 +197,20 @@ class Sending:
     def _batches(self) -> Iterator[list[tuple[FileRow, ChatUser | None]]]:
         """Yield rows for one request each; those in flight at the last end come by themselves."""
         progress = self.checkpoint.progress
-        batch: list[tuple[FileRow, ChatUser | None]] = []
-        users: list[ChatUser] = []
-        entries = self.roster.entries()
-        for number, (row, user) in enumerate(entries):
+        rows: list[tuple[FileRow, ChatUser | None]] = []
+        batch = Batch()
+        for number, (row, user) in enumerate(self.roster.entries()):
             if number < progress.rows:
                 continue
-            is_new_work = progress.in_flight and number == progress.rows + progress.in_flight
-            if batch and (is_new_work or not fits(users, user) if user else is_new_work):
-                yield batch
-                batch, users = [], []
-            batch.append((row, user))
+            was_not_in_flight = number == progress.rows + progress.in_flight and progress.in_flight
+            if rows and (was_not_in_flight or (user and not batch.takes(user))):
+                yield rows
+                rows, batch = [], Batch()
+            rows.append((row, user))
             if user:
-                users.append(user)
-        if batch:
-            yield batch
+                batch.add(user)
+        if rows:
+            yield rows
 
     def _fails(self, row: FileRow, user: ChatUser | None, results: Iterator[Result]) -> bool:
         """Count what became of a row; return whether it failed."""

@@ -14,7 +14,7 @@ from tokensvc.cli.progress import Bar
 from tokensvc.cli.rosters import Roster, open_roster, roster_options
 from tokensvc.cli.users_faults import SOME_FAILED, book_or_exit, database_option, faults_told
 from tokensvc.cli.users_import import BULK_PER_MINUTE, version_of
-from tokensvc.domain.importing import Existing, Outcome, Result, fits
+from tokensvc.domain.importing import Batch, Existing, Outcome, Result
 from tokensvc.domain.mending import Mending
 from tokensvc.domain.model import ChatUser, Uid
 from tokensvc.domain.reconciling import Drift, Finding, Reconciliation
@@ -122,7 +122,7 @@ def _demand_plausible(
 def _mended(
     roster: Roster, findings: dict[Uid, Finding], mending: Mending, wish: Wish
 ) -> Iterator[tuple[Uid, Result]]:
-    missing: list[ChatUser] = []
+    missing = Batch()
     for _, user in roster.entries():
         finding = findings.get(user.uid) if user else None
         if user is None or finding is None:
@@ -130,11 +130,11 @@ def _mended(
         if finding.drift is not Drift.MISSING:
             yield user.uid, mending.mend(finding.drift, user)
             continue
-        if not fits(missing, user):
-            yield from _created(missing, mending)
-            missing = []
-        missing.append(user)
-    yield from _created(missing, mending)
+        if not missing.takes(user):
+            yield from _created(missing.users, mending)
+            missing = Batch()
+        missing.add(user)
+    yield from _created(missing.users, mending)
     if wish.deactivate_extra:
         for uid, finding in findings.items():
             if finding.drift is Drift.EXTRA:

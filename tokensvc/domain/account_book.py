@@ -79,10 +79,14 @@ class AccountBook:
 
     def _write(self, event: UserEvent, told: Callable[[Account], Account]) -> None:
         known = self.accounts.find(event.uid)
-        account = apply(known, event, policy=self.policy, now=self.now())
+        account = told(apply(known, event, policy=self.policy, now=self.now()))
         try:
-            self.accounts.save(told(account))
+            self.accounts.save(account)
         except AccountChangedError:
+            self._leave_to_worker(event)
+            return
+        if account.sent_state is None:
+            # Somebody was shut out, or looks otherwise, since the command looked.
             self._leave_to_worker(event)
 
     def _leave_to_worker(self, event: UserEvent) -> None:

@@ -190,15 +190,26 @@ def _of_one_user(error: DirectoryMisconfiguredError) -> str:
     raise error
 
 
-def fits(users: Sequence[ChatUser], user: ChatUser) -> bool:
-    """Return whether *user* can go into one request with *users*.
+@dataclass(slots=True)
+class Batch:
+    """Users for one request.
 
     The answer has every user in it, and is read up to 256 KB; whoever sends a batch
     must know that it is one request, or none of it could be told from all of it.
     """
-    if len(users) >= BATCH_USERS:
-        return False
-    return not users or sum(map(_weight, (*users, user))) <= BATCH_BYTES
+
+    users: list[ChatUser] = field(default_factory=list)
+    _bytes: int = field(default=0)
+
+    def takes(self, user: ChatUser) -> bool:
+        """Return whether *user* can go into the same request; an empty batch takes anybody."""
+        fits = self._bytes + _weight(user) <= BATCH_BYTES
+        return not self.users or (fits and len(self.users) < BATCH_USERS)
+
+    def add(self, user: ChatUser) -> None:
+        """Put *user* in."""
+        self.users.append(user)
+        self._bytes += _weight(user)
 
 
 def _weight(user: ChatUser) -> int:
