@@ -349,6 +349,7 @@ def test_deactivate_and_restore(operated: tuple[Office, UserOperator]) -> None:
     assert ann in office.directory.deactivated
 
     office.clock.pass_by(1)
+    office.directory.tokens[ann] = {"made between the flush and the deactivation"}
     operator.restore(ann)
 
     assert office.account("ann").state is AccountState.ACTIVE

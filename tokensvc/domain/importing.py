@@ -1,12 +1,12 @@
 """Importing: many users at once, and for each of them what became of it."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
 from tokensvc.domain.account_book import NEWER_KNOWN, AccountBook
-from tokensvc.domain.accounts import canonical
 from tokensvc.domain.errors import (
     DirectoryMisconfiguredError,
     DirectoryUnavailableError,
@@ -213,5 +213,7 @@ class Batch:
 
 
 def _weight(user: ChatUser) -> int:
-    text = canonical(user.profile)
+    profile = user.profile
+    texts = [profile.name, profile.avatar, profile.role, [*profile.tags], dict(profile.metadata)]
+    text = json.dumps(texts)
     return len(text) + text.count("/") + ROW_OVERHEAD_BYTES
