@@ -87,3 +87,21 @@ def test_earlier_failures_are_kept(tmp_path: Path) -> None:
 
     with pytest.raises(FailedRowsError, match="is there already"):
         failed.demand_new()
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_row_that_does_not_fail_again(tmp_path: Path, file_format: str) -> None:
+    """What a crash has left behind the checkpoint is gone if the row is good this time."""
+    rows = [*user_rows(io.BytesIO(FILES[file_format]), file_format)]
+    crashed = a_file(tmp_path, file_format)
+    crashed.write([rows[0].raw])
+    size = crashed.size
+    crashed.write([rows[1].raw])
+    crashed.close()
+
+    again = a_file(tmp_path, file_format)
+    again.resume(size)
+    again.end(changed_at=1_700_000_000.0)
+    again.close()
+
+    assert read(again, file_format) == [rows[0].fields]
