@@ -272,8 +272,8 @@ def test_account_that_changes_meanwhile() -> None:
     class Hasty(FakeAccounts):
         def find(self, uid: Uid) -> Account | None:
             found = find(uid)
-            if self.reads == 1:
-                office.know(uid, profile_version=VERSION + 5)
+            if self.reads == 0:
+                office.know(uid, profile_version=VERSION - 5)
             self.reads += 1
             return found
 

@@ -25,6 +25,7 @@ from tokensvc.domain.ports import Accounts, Inbox
 
 OPERATOR: Final = "operator"
 IMPORT: Final = "import"
+MAX_ROUNDS: Final = 5
 NEWER_KNOWN: Final = "newer_known"
 """A newer fact than the list has said what the user looks like."""
 
@@ -43,51 +44,49 @@ class AccountBook:
     new_id: Callable[[], str]
 
     def find(self, uid: Uid) -> Account | None:
-        """Return what is known of the user."""
+        """Return what is known of the user: to be asked before CometChat is told anything."""
         return self.accounts.find(uid)
 
-    def refusal(self, uid: Uid, version: Version) -> str | None:
-        """Return why an import must leave the user alone, or None.
-
-        Nobody comes back from the dead by a list, and a list that is older than
-        what is known does not undo it.
-        """
-        account = self.accounts.find(uid)
-        if account is None:
-            return None
-        if account.state is not AccountState.ACTIVE:
-            return f"account_{account.state}"
-        return NEWER_KNOWN if account.profile_version > version else None
-
-    def imported(self, raw: Profile, sent: ChatUser, version: Version) -> None:
+    def imported(
+        self, known: Account | None, raw: Profile, sent: ChatUser, version: Version
+    ) -> None:
         """Write down that CometChat has *sent*, which was made of the list's *raw* profile."""
         event = self._event(EventKind.UPDATED, sent.uid, IMPORT, version, profile=raw)
-        self._write(event, lambda account: _has_been_sent(account, event, sent))
+        self._write(known, event, lambda account: _has_been_sent(account, event, sent))
 
-    def happened(self, kind: EventKind, uid: Uid) -> None:
+    def happened(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
         """Write down what an operator has just done at CometChat."""
         event = self._event(kind, uid, OPERATOR, int(self.now() * 1000))
-        self._write(event, lambda account: _has_happened(account, kind))
+        self._write(known, event, lambda account: _has_happened(account, kind))
 
-    def deleted_for_ever(self, uid: Uid) -> None:
+    def deleted_for_ever(self, known: Account | None, uid: Uid) -> None:
         """Write down that the user is gone; what stays is a tombstone."""
         event = self._event(EventKind.DELETED, uid, OPERATOR, int(self.now() * 1000))
-        self._write(event, self._as_tombstone)
+        self._write(known, event, self._as_tombstone)
 
     def _as_tombstone(self, account: Account) -> Account:
         return replace(purged(account, now=self.now()), sent_state=AccountState.DELETED)
 
-    def _write(self, event: UserEvent, told: Callable[[Account], Account]) -> None:
-        known = self.accounts.find(event.uid)
-        account = told(apply(known, event, policy=self.policy, now=self.now()))
-        try:
-            self.accounts.save(account)
-        except AccountChangedError:
-            self._leave_to_worker(event)
+    def _write(
+        self, known: Account | None, event: UserEvent, told: Callable[[Account], Account]
+    ) -> None:
+        """Apply *event* to the account as it was before CometChat was told.
+
+        If somebody has written it since, they may have told CometChat something after
+        the command did, or before: what it has is not known then, and the worker,
+        who finds the fact in the inbox, tells it again.
+        """
+        for _ in range(MAX_ROUNDS):
+            account = told(apply(known, event, policy=self.policy, now=self.now()))
+            try:
+                self.accounts.save(account)
+            except AccountChangedError:
+                known, told = self.accounts.find(event.uid), _is_not_known
+                continue
+            if account.sent_state is None:
+                self._leave_to_worker(event)
             return
-        if account.sent_state is None:
-            # Somebody was shut out, or looks otherwise, since the command looked.
-            self._leave_to_worker(event)
+        raise AccountChangedError("account_kept_changing")
 
     def _leave_to_worker(self, event: UserEvent) -> None:
         self.inbox.put([event], body_hash=hashlib.sha256(event.event_id.encode()).digest())
@@ -103,17 +102,35 @@ class AccountBook:
         return UserEvent(kind, uid, version, source, self.new_id(), profile)
 
 
+def refusal(known: Account | None, version: Version) -> str | None:
+    """Return why a list of *version* must leave the user alone, or None.
+
+    Nobody comes back from the dead by a list, and a list that is older than what is
+    known does not undo it.
+    """
+    if known is None:
+        return None
+    if known.state is not AccountState.ACTIVE:
+        return f"account_{known.state}"
+    return NEWER_KNOWN if known.profile_version > version else None
+
+
+def _is_not_known(account: Account) -> Account:
+    return replace(account, sent_profile_hash=None, sent_state=None)
+
+
 def _has_happened(account: Account, kind: EventKind) -> Account:
     """Note what CometChat was brought to, unless something newer says otherwise."""
     is_let_in = kind in {EventKind.RESTORED, EventKind.REACTIVATED}
     agrees = is_let_in == (account.state is AccountState.ACTIVE)
-    return replace(account, sent_state=account.state if agrees else None)
+    return replace(account, sent_state=account.state) if agrees else _is_not_known(account)
 
 
 def _has_been_sent(account: Account, event: UserEvent, sent: ChatUser) -> Account:
     """Note what CometChat has now, unless something newer was learnt meanwhile."""
-    if account.profile_version != event.version or account.state is not AccountState.ACTIVE:
-        return replace(account, sent_profile_hash=None, sent_state=None)
+    is_newest = (account.profile_version, account.profile) == (event.version, event.profile)
+    if not is_newest or account.state is not AccountState.ACTIVE:
+        return _is_not_known(account)
     return replace(
         account, sent_profile_hash=profile_hash(sent.profile), sent_state=AccountState.ACTIVE
     )

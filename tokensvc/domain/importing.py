@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from tokensvc.domain.account_book import NEWER_KNOWN, AccountBook
+from tokensvc.domain.account_book import NEWER_KNOWN, AccountBook, refusal
+from tokensvc.domain.accounts import Account
 from tokensvc.domain.errors import (
     DirectoryMisconfiguredError,
     DirectoryUnavailableError,
@@ -94,22 +95,31 @@ class UserImport:
         taken for created. Raises `DirectoryUnavailableError` when patience is at
         an end, `DirectoryMisconfiguredError`, and `StorageUnavailableError`.
         """
-        results: dict[Uid, Result] = {}
-        for user in users:
-            reason = self.book.refusal(user.uid, self.version) if self.book else None
-            if reason:
-                is_older = reason == NEWER_KNOWN
-                results[user.uid] = Result(Outcome.SKIPPED if is_older else Outcome.FAILED, reason)
+        known = {user.uid: self.find(user.uid) for user in users}
+        results = {uid: result for uid in known if (result := self._refused(known[uid]))}
         raw = {user.uid: user for user in users if user.uid not in results}
         wanted = {uid: self.provisioning.complete(user) for uid, user in raw.items()}
         self._in_doubt = in_doubt
         for uid, code in self._created([*wanted.values()]).items():
             results[uid] = self._result(wanted[uid], code)
-        if self.book:
-            for uid, sent in wanted.items():
-                if results[uid].outcome in {Outcome.CREATED, Outcome.UPDATED}:
-                    self.book.imported(raw[uid].profile, sent, self.version)
+            self.write_down(known[uid], raw[uid], results[uid])
         return [results[user.uid] for user in users]
+
+    def find(self, uid: Uid) -> Account | None:
+        """Return what is known of the user, before CometChat is told anything."""
+        return self.book.find(uid) if self.book else None
+
+    def write_down(self, known: Account | None, raw: ChatUser, result: Result) -> None:
+        """Note what became of the user, if CometChat was told what they look like."""
+        if self.book and result.outcome in {Outcome.CREATED, Outcome.UPDATED}:
+            sent = self.provisioning.complete(raw)
+            self.book.imported(known, raw.profile, sent, self.version)
+
+    def _refused(self, known: Account | None) -> Result | None:
+        reason = refusal(known, self.version)
+        if reason is None:
+            return None
+        return Result(Outcome.SKIPPED if reason == NEWER_KNOWN else Outcome.FAILED, reason)
 
     def _created(self, users: Sequence[ChatUser]) -> dict[Uid, str]:
         """Return for each user "ok" or why they were not created."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from tokensvc.domain.account_book import refusal
 from tokensvc.domain.accounts import EventKind
 from tokensvc.domain.importing import Outcome, Result, UserImport
 from tokensvc.domain.model import ChatUser, Uid
@@ -23,34 +24,31 @@ class Mending:
 
         Whoever was shut out by the app itself stays shut out: the list may be older.
         """
-        reason = self._refusal(user.uid)
+        known = self.sender.find(user.uid)
+        reason = refusal(known, self.sender.version)
         if reason:
             return Result(Outcome.FAILED, reason)
         if drift is Drift.DEACTIVATED:
             self._let_in(user.uid)
         sent = self.sender.provisioning.complete(user)
         result = self._through(lambda: self.sender.update(sent))
-        if self.sender.book and result.outcome is Outcome.UPDATED:
-            self.sender.book.imported(user.profile, sent, self.sender.version)
+        self.sender.write_down(known, user, result)
         return result
 
     def deactivate(self, uid: Uid) -> Result:
         """Let in no more who is not on the list; their tokens go first, or would come back."""
         directory = self.sender.directory
+        known = self.sender.find(uid)
         self._through(lambda: directory.flush_tokens(uid))
         self._through(lambda: directory.deactivate_user(uid))
         if self.sender.book:
-            self.sender.book.happened(EventKind.DEACTIVATED, uid)
+            self.sender.book.happened(known, EventKind.DEACTIVATED, uid)
         return Result(Outcome.UPDATED)
 
     def _let_in(self, uid: Uid) -> None:
         directory = self.sender.directory
         self._through(lambda: directory.reactivate_user(uid))
         self._through(lambda: directory.flush_tokens(uid))
-
-    def _refusal(self, uid: Uid) -> str | None:
-        book = self.sender.book
-        return book.refusal(uid, self.sender.version) if book else None
 
     def _through(self, act: Callable[[], T]) -> T:
         return self.sender.patience.through(act)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tokensvc.domain.account_book import AccountBook
-from tokensvc.domain.accounts import EventKind
+from tokensvc.domain.accounts import Account, EventKind
 from tokensvc.domain.model import Uid
 from tokensvc.domain.ports import UserDirectory
 
@@ -25,8 +25,7 @@ class UserOperator:
 
     def deactivate(self, uid: Uid) -> str:
         """Shut the user out."""
-        self._shut_out(uid)
-        self._note(EventKind.DEACTIVATED, uid)
+        self._shut_out(EventKind.DEACTIVATED, uid)
         return "deactivated"
 
     def restore(self, uid: Uid) -> str:
@@ -34,34 +33,38 @@ class UserOperator:
 
         What the app itself has said last stands: it alone ends a suspension.
         """
-        account = self.book.find(uid) if self.book else None
-        if account and account.suspended.is_on:
+        known = self._find(uid)
+        if known and known.suspended.is_on:
             return SUSPENDED
         self.directory.reactivate_user(uid)
         if self.directory.find_user(uid) is None:
             return NOT_FOUND
         self.directory.flush_tokens(uid)
-        self._note(EventKind.RESTORED, uid)
+        if self.book:
+            self.book.happened(known, EventKind.RESTORED, uid)
         return "restored"
 
     def delete(self, uid: Uid) -> str:
         """Shut the user out, to be deleted for ever when the time has passed."""
-        self._shut_out(uid)
-        self._note(EventKind.DELETED, uid)
+        self._shut_out(EventKind.DELETED, uid)
         return "deleted; can be restored"
 
     def delete_for_ever(self, uid: Uid) -> str:
         """Delete the user and all that is theirs."""
+        known = self._find(uid)
         self.directory.delete_user(uid)
         if self.book:
-            self.book.deleted_for_ever(uid)
+            self.book.deleted_for_ever(known, uid)
         return "deleted for ever"
 
-    def _shut_out(self, uid: Uid) -> None:
+    def _shut_out(self, kind: EventKind, uid: Uid) -> None:
         """Invalidate the tokens first: those of a deactivated user cannot be reached."""
+        known = self._find(uid)
         self.directory.flush_tokens(uid)
         self.directory.deactivate_user(uid)
-
-    def _note(self, kind: EventKind, uid: Uid) -> None:
         if self.book:
-            self.book.happened(kind, uid)
+            self.book.happened(known, kind, uid)
+
+    def _find(self, uid: Uid) -> Account | None:
+        """Return what is known before CometChat is told anything."""
+        return self.book.find(uid) if self.book else None
