@@ -7,13 +7,17 @@ from typing import Final
 
 from tokensvc.adapters.cometchat_users import CometChatUsers
 from tokensvc.domain.account_book import AccountBook
+from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.importing import Existing, UserImport
 from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.pacing import Pace, Patience
 from tokensvc.domain.rosters import Columns, RosterReader
 from tokensvc.domain.uids import uid_rule
-from tokensvc.services import Storage, cometchat_client, provisioning_of
-from tokensvc.settings import SessionSettings, Settings
+from tokensvc.rotation import SecretsInForce
+from tokensvc.services_directory import chat_directory, provisioning_of
+from tokensvc.services_storage import Storage
+from tokensvc.settings import Settings
+from tokensvc.settings_sections import SessionSettings
 
 READ_TIMEOUT_S: Final = 20.0
 TOTAL_TIMEOUT_S: Final = 40.0
@@ -21,14 +25,19 @@ TOTAL_TIMEOUT_S: Final = 40.0
 
 
 def users_directory(settings: Settings) -> CometChatUsers:
-    """Return CometChat as the commands call it: a place for the sync share of a budget."""
+    """Return CometChat as the commands call it: patiently, and on what logins leave of the plan."""
     cometchat = settings.cometchat
     patient = {
         "read_timeout_s": max(READ_TIMEOUT_S, cometchat.read_timeout_s),
+        "try_timeout_s": max(READ_TIMEOUT_S, cometchat.try_timeout_s),
         "total_timeout_s": max(TOTAL_TIMEOUT_S, cometchat.total_timeout_s),
     }
     slower = settings.model_copy(update={"cometchat": cometchat.model_copy(update=patient)})
-    return CometChatUsers(cometchat_client(slower, time.time))
+    secrets = SecretsInForce(slower, mask=lambda _: None)
+    clocks = Clocks(time.time, time.monotonic)
+    # A command tells what went wrong by itself: its errors are its lines.
+    client = chat_directory(slower, secrets, clocks, lambda _: None, share="sync")
+    return CometChatUsers(client)
 
 
 def account_book(settings: Settings, storage: Storage) -> AccountBook:

@@ -18,7 +18,7 @@ from tokensvc.domain.errors import (
     DirectoryUnavailableError,
     StorageUnavailableError,
 )
-from tokensvc.services import storage_of
+from tokensvc.services_storage import storage_of
 from tokensvc.services_users import account_book
 from tokensvc.settings import Settings
 
