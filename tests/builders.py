@@ -10,6 +10,7 @@ import jwt
 from flask import Flask
 from flask.testing import FlaskClient
 
+from tests.databases import a_throwaway_sqlite_database
 from tests.fakes import WatchedLog
 from tokensvc.app import app_around, create_app
 from tokensvc.domain.accounts import EventKind, UserEvent
@@ -135,4 +136,7 @@ def a_service(overrides: Mapping[str, Any] | None = None, **parts: Any) -> Servi
     """Return the service over *overrides*; generous limits unless they say otherwise."""
     log = WatchedLog()
     chosen = {"limits": GENEROUS, **(overrides or {})}
+    if "cometchat" in chosen:
+        # Somebody may log in for the first time.
+        chosen.setdefault("storage", {"url": a_throwaway_sqlite_database()})
     return Service(create_app(settings(**chosen), log_stream=log, **parts), log)

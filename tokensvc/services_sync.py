@@ -56,6 +56,7 @@ def assemble_sync(
     work = EventWork(
         inbox=storage.inbox,
         sync=UserSync(storage.accounts, telling, policy, now),
+        # The jitter of its pauses: workers shall not come back all at once.
         judge=Judge(random.SystemRandom().random),
         notify=notify,
         lease_s=max(settings.worker.lease_s, CALLS_PER_EVENT * settings.cometchat.total_timeout_s),

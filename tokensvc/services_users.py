@@ -32,7 +32,11 @@ def users_directory(settings: Settings) -> CometChatUsers:
         "try_timeout_s": max(READ_TIMEOUT_S, cometchat.try_timeout_s),
         "total_timeout_s": max(TOTAL_TIMEOUT_S, cometchat.total_timeout_s),
     }
-    slower = settings.model_copy(update={"cometchat": cometchat.model_copy(update=patient)})
+    # What is tried again is the command's to know: a row that "exists" may be its own.
+    upstream = settings.upstream.model_copy(update={"retry_ratio": 0.0})
+    slower = settings.model_copy(
+        update={"cometchat": cometchat.model_copy(update=patient), "upstream": upstream}
+    )
     secrets = SecretsInForce(slower, mask=lambda _: None)
     clocks = Clocks(time.time, time.monotonic)
     # A command tells what went wrong by itself: its errors are its lines.

@@ -21,6 +21,7 @@ from tests.builders import (
 )
 from tests.fakes import FakeDirectory
 from tests.raw_server import an_answer, raw_server
+from tests.web.signing import a_whsec
 from tokensvc.domain.model import Uid
 from tokensvc.settings_loading import ConfigurationError
 
@@ -42,14 +43,22 @@ def changing_routes(service: Service) -> list[tuple[str, str]]:
 
 
 def test_v8_2_1_what_changes_something_needs_a_caller() -> None:
-    """Every route that is not for reading alone refuses whoever has no session token."""
+    """Every route that is not for reading alone refuses whoever proves nothing."""
     directory = FakeDirectory()
-    service = a_service_with(directory)
-    routes = changing_routes(service)
+    table = {
+        "source": "app",
+        "sender": "standard",
+        "issuer": ISSUER,
+        "secrets": [a_whsec("standard")],
+    }
+    service = a_service_with(directory, webhooks=[table])
+    routes = [
+        (path.replace("<source>", "app"), method) for path, method in changing_routes(service)
+    ]
 
     statuses = {service.client.open(path, method=method).status_code for path, method in routes}
 
-    assert routes != []
+    assert {path for path, _ in routes} == {"/v1/auth-tokens", "/v1/webhooks/app"}
     assert (statuses, directory.calls) == ({401}, [])
 
 

@@ -1,5 +1,6 @@
 """The API document put to the test: requests of every kind, and no answer that it does not know."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -66,7 +67,7 @@ CASES: Final = [
 def test_document_is_read_whole() -> None:
     """Every route is put to the test."""
     routes = {
-        (method, rule.rule)
+        (method, re.sub(r"<(\w+)>", r"{\1}", rule.rule))
         for rule in SERVICE.app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }

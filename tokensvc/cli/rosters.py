@@ -60,7 +60,7 @@ class Roster:
         except RowError as error:
             return error.reason
         # Digests, because a hundred thousand uids of full length take 20 MB.
-        digest = hashlib.blake2b(uid.encode(), digest_size=DIGEST_BYTES).digest()
+        digest = hashlib.sha256(uid.encode()).digest()[:DIGEST_BYTES]
         first = lines.setdefault(digest, row.line)
         return "" if first == row.line else f"the row is the same user as line {first}"
 

@@ -66,7 +66,7 @@ def _digest(value: object) -> bytes:
     if not value:
         return b""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).digest()
+    return hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES]
 
 
 @dataclass(slots=True)
