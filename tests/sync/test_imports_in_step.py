@@ -68,8 +68,8 @@ class ImportsInStep(UsersInStep):
         return UserImport(
             directory=Watched(town.directory, fuse),
             provisioning=Provisioning(),
-            pace=Pace(60, town.clock, lambda _: None),
-            patience=Patience(lambda _: None),
+            pace=Pace(60, town.clock, town.clock.pass_by),
+            patience=Patience(town.clock.pass_by),
             existing=Existing.UPDATE,
             book=book,
             version=version,
