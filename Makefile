@@ -11,7 +11,7 @@ run: $(VENV)/.installed  ## Start the emulator, the service and the demo page on
 	@$(BIN)/tokensvc --config config/development.toml demo $(ARGS)
 
 test: $(VENV)/.installed-dev tests/journeys/sdk/.installed  ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(VENV)/.installed-dev  ## Lint, format, types, import contracts, lock files
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
 """Processes are killed in the middle of their work: nothing is lost, nothing is reordered."""
 
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -70,11 +71,13 @@ def test_many_claim_from_one_inbox(database_url: str, tmp_path: Path) -> None:
     """Sixteen threads and four processes: no event is out twice, nor two of one user."""
     database = Database(database_url, Waits(statement_timeout_s=60, pool_size=THREADS))
     inbox = SQLInbox(database)
-    for number in range(EVENTS_EACH):
-        events = [an_event(f"{uid}-{number}", uid, version=number) for uid in USERS]
-        inbox.put(events, body_hash=b"%d" % number)
 
-    lines = claim_all(inbox, database_url, tmp_path / "ledger")
+    def fill() -> None:
+        for number in range(EVENTS_EACH):
+            events = [an_event(f"{uid}-{number}", uid, version=number) for uid in USERS]
+            inbox.put(events, body_hash=b"%d" % number)
+
+    lines = claim_all(inbox, database_url, tmp_path / "ledger", fill)
 
     for uid in USERS:
         of_user = [words for words in lines if words[1] == uid]
@@ -89,10 +92,15 @@ def test_many_claim_from_one_inbox(database_url: str, tmp_path: Path) -> None:
     database.close()
 
 
-def claim_all(inbox: SQLInbox, url: str, path: Path) -> Sequence[list[str]]:
-    """Let threads and processes claim until nothing waits; return what they did, in order."""
+def claim_all(
+    inbox: SQLInbox, url: str, path: Path, fill: Callable[[], None]
+) -> Sequence[list[str]]:
+    """Let threads and processes claim until nothing waits; return what they did, in order.
+
+    Everybody is there before there is anything to claim: nobody does it all alone.
+    """
     ledger = Ledger(path)
-    together = threading.Barrier(THREADS)
+    together = threading.Barrier(THREADS, action=fill)
 
     def work(who: int) -> None:
         together.wait()
@@ -109,6 +117,8 @@ def claim_all(inbox: SQLInbox, url: str, path: Path) -> Sequence[list[str]]:
         processes = [Fork(name, ["claim", url, str(path), name], nursery) for name in names]
         for process in processes:
             process.start()
+        while path.read_text().count("ready") < PROCESSES:
+            time.sleep(0.01)
         try:
             list(pool.map(work, range(THREADS)))
         finally:
