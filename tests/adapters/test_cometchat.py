@@ -2,6 +2,7 @@
 
 import json
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -205,6 +206,24 @@ def test_retry_after_is_passed_on() -> None:
 def test_retry_after_without_a_word_from_the_vendor() -> None:
     """Without one the client gets a small default."""
     assert refusal(error("ERR_EXCEPTION", "500 Oops")).retry_after_s == 2
+
+
+def test_ordinary_rate_headers_hold_nobody() -> None:
+    """A 503 that tells when the vendor's minute is over has not asked for that long a pause."""
+    reset = f"X-RateLimit-Reset: {int(time.time()) + 55}"
+    failure = error("ERR_EXCEPTION", "503 Oops", "X-RateLimit-Remaining: 480", reset)
+    with raw_server(failure, failure, data(uid="alice", authToken=TOKEN)) as server:
+        client = a_client(server.url)
+        with pytest.raises(DirectoryUnavailableError) as raised:
+            client.create_auth_token(a_uid())
+        later = client.create_auth_token(a_uid())
+
+    assert (raised.value.retry_after_s, later.value) == (2, TOKEN)
+
+
+def test_retry_after_of_a_500_is_not_passed_on() -> None:
+    """It may be about anything, and a client would stay away for an hour."""
+    assert refusal(error("ERR_EXCEPTION", "500 Oops", "Retry-After: 86400")).retry_after_s == 2
 
 
 def test_full_bulkhead_refuses_at_once() -> None:

@@ -322,7 +322,20 @@ def _send_and_exit(client: HTTPClient) -> None:
 )
 def test_retry_after(headers: dict[str, str], expected: float | None) -> None:
     """Seconds, dates and reset times are understood; nonsense is no time at all."""
-    assert retry_after_s(headers, now=1000.0) == expected
+    assert retry_after_s(429, headers, now=1000.0) == expected
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, None), (404, None), (500, None), (503, 5)])
+def test_retry_after_counts_where_it_is_about_us(status: int, expected: float | None) -> None:
+    """Elsewhere than on 429 and 503 nobody has asked us for patience."""
+    assert retry_after_s(status, {"Retry-After": "5"}, now=1000.0) == expected
+
+
+@pytest.mark.parametrize("name", ["X-Rate-Limit-Reset", "X-RateLimit-Reset"])
+@pytest.mark.parametrize("status", [200, 500, 503])
+def test_end_of_a_window_is_no_time_to_wait_for(status: int, name: str) -> None:
+    """Any answer may tell when the vendor's minute is over: on 429 alone that concerns us."""
+    assert retry_after_s(status, {name: "1040"}, now=1000.0) is None
 
 
 def sending_failure(url: str, **parts: Any) -> HTTPFailureError:

@@ -3,12 +3,9 @@
 from typing import Final
 
 from tokensvc.adapters.breaker import Outcome
-from tokensvc.adapters.http_client import HTTPAnswer, HTTPFailureError
+from tokensvc.adapters.http_client import ASKS_PATIENCE, TOO_MANY, HTTPAnswer, HTTPFailureError
 from tokensvc.domain.errors import DirectoryUnavailableError
 
-_TOO_MANY: Final = 429
-_PATIENCE_ASKED: Final = frozenset({_TOO_MANY, 503})
-"""With these statuses a Retry-After is about the vendor; elsewhere it is about anything."""
 _REFUSALS: Final = 4
 """The class of statuses (4xx) that says: it is not we who are broken."""
 _REPEATABLE: Final = frozenset({2, 5})
@@ -58,6 +55,6 @@ def failed_by(answer: HTTPAnswer, meaning: DirectoryUnavailableError) -> FailedT
     return FailedTryError(
         meaning,
         outcome=Outcome.ANSWERED if status_class == _REFUSALS else Outcome.FAILED,
-        may_repeat=answer.status == _TOO_MANY or status_class in _REPEATABLE,
-        asked_s=answer.retry_after_s if answer.status in _PATIENCE_ASKED else None,
+        may_repeat=answer.status == TOO_MANY or status_class in _REPEATABLE,
+        asked_s=answer.retry_after_s if answer.status in ASKS_PATIENCE else None,
     )

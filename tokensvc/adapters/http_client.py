@@ -28,8 +28,14 @@ logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
 MAX_ANSWER_BYTES: Final = 256 * 1024
 MAX_RETRY_AFTER_S: Final = 3600.0
 _CHUNK_BYTES: Final = 64 * 1024
+TOO_MANY: Final = 429
+ASKS_PATIENCE: Final = frozenset({TOO_MANY, 503})
+"""With these statuses a Retry-After is about us; elsewhere it is about anything."""
 _RESET_HEADERS: Final = ("X-Rate-Limit-Reset", "X-RateLimit-Reset")
-"""The vendor's pages name both spellings; which one is live is unverified."""
+"""The vendor's pages name both spellings; which one is live is unverified.
+
+Any answer may carry them: when a window ends that has room left is no time to wait for.
+"""
 
 
 class HTTPFailureError(Exception):
@@ -181,7 +187,7 @@ class HTTPClient:
             status=response.status_code,
             body=bytes(body),
             is_json=media_type.strip().lower() == "application/json",
-            retry_after_s=retry_after_s(response.headers, self._now()),
+            retry_after_s=retry_after_s(response.status_code, response.headers, self._now()),
             rate=rate_headers(response.headers),
             cache_control=response.headers.get("Cache-Control", ""),
         )
@@ -200,14 +206,17 @@ def _word_for(error: Exception) -> str:
     return "connection_failed"
 
 
-def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after_s(status: int, headers: Mapping[str, str], now: float) -> float | None:
     """Return how long to wait (RFC 9110, section 10.2.3), or None where nothing sane is said.
 
-    Reads Retry-After as seconds or as a date, then the time stamps of the rate
-    limit headers.
+    Reads Retry-After as seconds or as a date, and where we were too many then the
+    time stamps of the rate limit headers.
     """
+    if status not in ASKS_PATIENCE:
+        return None
+    resets = _RESET_HEADERS if status == TOO_MANY else ()
     candidates = [_delay(headers.get("Retry-After", ""), now)]
-    candidates += [_until(headers.get(name, ""), now) for name in _RESET_HEADERS]
+    candidates += [_until(headers.get(name, ""), now) for name in resets]
     return next((min(delay, MAX_RETRY_AFTER_S) for delay in candidates if delay), None)
 
 
