@@ -9,6 +9,7 @@ from typing import Final, TextIO
 from flask import Flask
 from flask_cors import CORS
 
+from tokensvc.adapters.redis_deadline import begin_patience
 from tokensvc.services import Services, assemble
 from tokensvc.settings import Settings
 from tokensvc.settings_loading import load_settings
@@ -71,6 +72,8 @@ def app_around(services: Services, settings: Settings) -> Flask:
         # The published keys are for this machine: no page gets here by a name of its own.
         app.config["TRUSTED_HOSTS"] = LOOPBACK_HOSTS
     keep_records(app, services.recording)
+    if not settings.limits.storage_url.get_secret_value().startswith("memory:"):
+        app.before_request(begin_patience)
     answer_with_problems(app)
     services.limiter.init_app(app)
     tell_limits(app, services.limiter)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from tests.journeys.certificates import Certificate
 
-Mode = Literal["pass", "refuse", "black-hole", "half-open", "reset-at", "drip"]
+Mode = Literal["pass", "refuse", "black-hole", "half-open", "reset-at", "drip", "late"]
 PIECE_BYTES = 65536
 END_OF_HEAD = b"\r\n\r\n"
 
@@ -20,8 +20,9 @@ class Proxy:
 
     refuse: nobody listens. black-hole: takes everything, answers nothing. half-open:
     the first *at* bytes of the answer, then silence. reset-at: those, then a reset
-    (0: after the headers). drip: one byte each *pause_s*. With *certificate* it is
-    the end of a TLS connection; `certificate` can be exchanged while it runs.
+    (0: after the headers). drip: one byte each *pause_s*. late: each piece after
+    *pause_s*. Where `mode` is set alone, connections stay open. With *certificate* it
+    is the end of a TLS connection; `certificate` can be exchanged while it runs.
     """
 
     def __init__(self, neighbour: int, certificate: Certificate | None = None) -> None:
@@ -123,6 +124,9 @@ class Proxy:
                 for octet in piece:
                     self._ended.wait(self.pause_s)
                     client.sendall(bytes([octet]))
+            case "late":
+                self._ended.wait(self.pause_s)
+                client.sendall(piece)
             case _:
                 client.sendall(piece)
         return len(piece)

@@ -1,7 +1,7 @@
 """A Redis that fails in each of its ways: logins go on, limits hold, and it is found again."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import redis
 
 from tests.builders import Service, a_service_with, a_token
 from tests.fakes import FakeDirectory, Notices
+from tests.faults.proxy import Mode, a_proxy
 from tests.faults.rows import Row
 from tests.redis_server import RedisServer, a_redis
 from tokensvc.adapters.redis_limits import shared_options
@@ -64,7 +65,11 @@ FAULTS: Final = (
         end_event=None,
     ),
 )
-ROWS: Final = tuple(fault.row for fault in FAULTS)
+SLOW: Final[Mapping[Mode, Row]] = {
+    "late": lost("each answer late, none too late"),
+    "drip": lost("answers byte by byte"),
+}
+ROWS: Final = (*(fault.row for fault in FAULTS), *SLOW.values())
 
 
 @pytest.fixture
@@ -81,8 +86,8 @@ def fault(request: pytest.FixtureRequest) -> Fault:
     return row
 
 
-def a_service_on(server: RedisServer) -> Service:
-    limits = {"per_user": "3 per minute; 100 per day", "storage_url": server.url}
+def a_service_on(server: RedisServer, url: str = "") -> Service:
+    limits = {"per_user": "3 per minute; 100 per day", "storage_url": url or server.url}
     return a_service_with(FakeDirectory(), limits=limits)
 
 
@@ -145,6 +150,27 @@ def test_it_is_found_again(fault: Fault, server: RedisServer) -> None:
 
     timed_login(service, "bob")
     assert len(server.keys("LIMITS:*bob*")) == 2
+
+
+@pytest.mark.parametrize("mode", list(SLOW))
+def test_slow_redis_is_a_lost_one(mode: Mode, server: RedisServer) -> None:
+    """All answers of a login together have one deadline; past it nobody waits any more."""
+    with a_proxy(server.port) as proxy:
+        proxy.pause_s = 0.13
+        service = a_service_on(server, server.url.replace(str(server.port), str(proxy.port)))
+        _, usual_s = timed_login(service)
+        # The connection stays: it is the answers that are slow.
+        proxy.mode = mode
+
+        status, first_s = timed_login(service)
+        next_s = min(timed_login(service, f"user-{number}")[1] for number in range(5))
+        line = service.log.wait_for("limit_storage_lost", RECOVERY_S)
+        proxy.mode = "pass"
+        service.log.wait_for("limit_storage_back", RECOVERY_S)
+
+    assert (status, line["reason"]) == (201, "timeout")
+    assert first_s - usual_s < ADDED_S
+    assert next_s - usual_s < ADDED_S / 3
 
 
 @pytest.mark.parametrize("begin", [RedisServer.fill, RedisServer.demote])

@@ -36,6 +36,7 @@ _CODE: Final = re.compile(rf"\b({'|'.join(_CODES)})\b")
 """Redis begins its errors with a code, and those of a script hold it further in."""
 _KINDS: Final = (
     (faults.TimeoutError, "timeout"),
+    (TimeoutError, "timeout"),
     (faults.AuthenticationError, "password_refused"),
     (faults.AuthorizationError, "not_permitted"),
     (faults.BusyLoadingError, "loading"),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from limits.storage import MovingWindowSupport, RedisStorage, Storage
@@ -12,15 +12,20 @@ from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from tokensvc.adapters.limit_storage import SHARED_SCHEME, WindowStorage
+from tokensvc.adapters.redis_deadline import CONNECTIONS, Patience, PatienceSpentError, redis_work
 from tokensvc.adapters.redis_health import RedisHealth
 from tokensvc.domain.audit import Notify
+
+T = TypeVar("T")
 
 REDIS_TIMEOUT_S: Final = 0.15
 """To connect, and for each answer: redis-py's own let a hung Redis hold a request for ten seconds.
 
-A login meets one such time-out at most, or two where a server is met that only just
-connects: less than 0.3 s in all. While Redis is known to be lost, it meets none.
+All of them together have a login's patience (`redis_deadline.PATIENCE_S`), the time to
+connect included. While Redis is known to be lost, nobody waits for it.
 """
+MOST_CONNECTIONS: Final = 100_000
+"""No thread is to find them all in use: redis-py would call that a lost connection."""
 PROBE_KEY: Final = "tokensvc:probe"
 PROBE_LIMIT: Final = 10
 
@@ -51,12 +56,9 @@ class SharedWindowStorage(Storage, MovingWindowSupport):
 
     def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
         """Count *amount* hits of *key*, if no more than *limit* fall into *expiry* seconds."""
-        epoch = self._health.epoch
-        if self._health.is_up:
-            try:
-                return self._redis.acquire_entry(key, limit, expiry, amount)
-            except Exception as error:  # noqa: BLE001 (no fault of Redis may cost a login)
-                self._health.fail(error, epoch)
+        is_counted = self._asked(lambda: self._redis.acquire_entry(key, limit, expiry, amount))
+        if is_counted is not None:
+            return is_counted
         if expiry == self._login_window_s:
             # A login is counted in several windows, and told once.
             self._health.count_login()
@@ -64,13 +66,22 @@ class SharedWindowStorage(Storage, MovingWindowSupport):
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         """Return the time of the oldest hit in the window, and how many there are."""
+        window = self._asked(lambda: self._redis.get_moving_window(key, limit, expiry))
+        return window or self._local.get_moving_window(key, limit, expiry)
+
+    def _asked(self, ask: Callable[[], T]) -> T | None:
+        """Return what Redis says; None while it is lost, or too slow for this request."""
         epoch = self._health.epoch
-        if self._health.is_up:
-            try:
-                return self._redis.get_moving_window(key, limit, expiry)
-            except Exception as error:  # noqa: BLE001 (as above)
-                self._health.fail(error, epoch)
-        return self._local.get_moving_window(key, limit, expiry)
+        if not self._health.is_up:
+            return None
+        try:
+            with redis_work():
+                return ask()
+        except PatienceSpentError:
+            return None
+        except Exception as error:  # noqa: BLE001 (no fault of Redis may cost a login)
+            self._health.fail(error, epoch)
+            return None
 
     def check(self) -> bool:
         """Return True: one of the two is always there."""
@@ -128,10 +139,14 @@ def shared_options(
     *login_window_s* is the shortest window that a login is counted in.
     """
     redis = RedisStorage(without_credentials(current_url()), **_connection_options(current_url))
+
     # Asked with a hit, not with PING: a Redis that is full or read-only answers that too.
-    health = RedisHealth(
-        lambda: redis.acquire_entry(PROBE_KEY, PROBE_LIMIT, 1), notify=notify, now=now
-    )
+    def ask() -> None:
+        # As long as a login would wait: who is slower is not back.
+        with redis_work(Patience()):
+            redis.acquire_entry(PROBE_KEY, PROBE_LIMIT, 1)
+
+    health = RedisHealth(ask, notify=notify, now=now)
     return {"redis": redis, "health": health, "login_window_s": login_window_s}
 
 
@@ -143,8 +158,11 @@ def redis_client(current_url: Callable[[], str]) -> Redis:
 
 
 def _connection_options(current_url: Callable[[], str]) -> dict[str, Any]:
-    has_credentials = "@" in urlsplit(current_url()).netloc
+    url = urlsplit(current_url())
+    has_credentials = "@" in url.netloc
     return {
+        "connection_class": CONNECTIONS[url.scheme],
+        "max_connections": MOST_CONNECTIONS,
         "socket_connect_timeout": REDIS_TIMEOUT_S,
         "socket_timeout": REDIS_TIMEOUT_S,
         "retry": Retry(NoBackoff(), 0),

@@ -14,6 +14,7 @@ from typing import Final
 import redis
 
 from tokensvc.adapters.background import Periodic
+from tokensvc.adapters.redis_deadline import Patience, redis_work
 from tokensvc.domain.audit import Notify, OperationalEvent
 
 KEPT_S: Final = 120
@@ -94,7 +95,7 @@ class RedisSpending:
         if self._client is None:
             self._client = self._connect()
         key = f"{self._key_prefix}:{window}"
-        with self._client.pipeline(transaction=False) as pipeline:
+        with redis_work(Patience()), self._client.pipeline(transaction=False) as pipeline:
             pipeline.incrby(key, amount)
             pipeline.expire(key, KEPT_S)
             total, _ = pipeline.execute()
