@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests import upstreams
-from tests.builders import API_KEY, a_uid, a_user
+from tests.builders import API_KEY, a_session, a_uid, a_user
 from tests.fakes import Notices
 from tests.raw_server import RawServer, an_answer, raw_server
 from tests.upstreams import a_policy
@@ -21,10 +21,12 @@ from tokensvc.domain.errors import (
     OverloadedError,
     ProfileRefusedError,
     TokenServiceError,
+    UserDeactivatedError,
     UserExistsError,
     UserNotFoundError,
     UserQuotaReachedError,
 )
+from tokensvc.domain.issuing import TokenIssuer
 
 TOKEN = "alice_18000000000123456789abcdef0123456789abcd"
 
@@ -290,6 +292,28 @@ def test_user_that_was_made_unseen_is_made() -> None:
 def test_user_that_was_there_before_is_taken() -> None:
     """And without a lost answer it means that somebody else was there."""
     assert type(refusal(error("ERR_UID_ALREADY_EXISTS", "400 Bad"), "user")) is UserExistsError
+
+
+TOO_MANY = error("ERR_TOO_MANY_REQUESTS", "429 Too Many")
+
+
+def test_user_whose_creation_was_turned_away_was_there_before() -> None:
+    """After a 429 nothing can have been made: that the uid is taken means just that."""
+    exists = error("ERR_UID_ALREADY_EXISTS", "400 Bad Request")
+    with raw_server(TOO_MANY, exists) as server, pytest.raises(UserExistsError):
+        a_client(server.url).create_user(a_user())
+
+    assert len(server.requests) == 2
+
+
+def test_deactivated_user_is_told_so_however_busy_it_was() -> None:
+    """A creation that was turned away and then refused is no user who is new and not found."""
+    missing = error("ERR_UID_NOT_FOUND", "404 Not Found")
+    exists = error("ERR_UID_ALREADY_EXISTS", "400 Bad Request")
+    with raw_server(missing, TOO_MANY, exists, missing) as server:
+        issuer = TokenIssuer(a_client(server.url))
+        with pytest.raises(UserDeactivatedError):
+            issuer.issue(a_session())
 
 
 def test_lost_tokens_are_on_record() -> None:

@@ -332,7 +332,7 @@ def test_every_try_is_observed() -> None:
 
     assert [(seen.operation, seen.outcome, seen.answer_lost) for seen in subject.tries] == [
         ("create_auth_token", "timeout", True),
-        ("create_auth_token", "answer_not_understood_500", False),
+        ("create_auth_token", "answer_not_understood_500", True),
     ]
 
 

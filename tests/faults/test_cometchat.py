@@ -384,7 +384,11 @@ def test_creation_whose_answer_is_lost(order: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("order", "orphans"),
-    [("truncated", 1), ("reset-in-body", 1), ("status=500", None), ("refuse", None)],
+    [
+        *(("truncated", 1), ("reset-in-body", 1), ("status=500", 1), ("status=504", 1)),
+        *(("late-500", 1), ("html", 1), ("not-json", 1)),
+        *(("429", None), ("refuse", None)),
+    ],
 )
 def test_tokens_that_nobody_was_handed_are_on_record(
     order: str, orphans: int | None, tmp_path: Path

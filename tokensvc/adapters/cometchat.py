@@ -111,7 +111,7 @@ class CometChatClient:
                 call, lambda answer: _auth_token(data_of(answer, UserExistsError), user.uid)
             )
         except UserExistsError:
-            if call.tries > 1:
+            if call.may_be_done:
                 # The first answer was lost, not the user: it is the one we have just made.
                 return None
             raise

@@ -9,7 +9,10 @@ from tokensvc.domain.errors import DirectoryUnavailableError
 _REFUSALS: Final = 4
 """The class of statuses (4xx) that says: it is not we who are broken."""
 _REPEATABLE: Final = frozenset({2, 5})
-"""Nonsense under a success, and failures. A redirect is meant as it is."""
+"""Nonsense under a success, and failures: what was asked for may have been done before that.
+
+A redirect is meant as it is.
+"""
 _TIMEOUTS: Final = frozenset({"timeout", "connect_timeout"})
 _IN_VAIN: Final = frozenset({"tls_failed", "answer_too_large"})
 """What would only happen again."""
@@ -57,4 +60,5 @@ def failed_by(answer: HTTPAnswer, meaning: DirectoryUnavailableError) -> FailedT
         outcome=Outcome.ANSWERED if status_class == _REFUSALS else Outcome.FAILED,
         may_repeat=answer.status == TOO_MANY or status_class in _REPEATABLE,
         asked_s=answer.retry_after_s if answer.status in ASKS_PATIENCE else None,
+        is_lost=status_class in _REPEATABLE,
     )

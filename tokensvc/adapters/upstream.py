@@ -41,8 +41,8 @@ class Request:
     path: str
     body: bytes = field(repr=False)
     share: Share = "login"
-    tries: int = 0
-    """How often the last `Upstream.call` has sent it."""
+    may_be_done: bool = False
+    """Whether a try of it that brought nothing may have been carried out, unseen."""
 
 
 class Sender(Protocol):
@@ -94,7 +94,6 @@ class Upstream:
         it makes no sense or is busy, any other error that it has answered.
         """
         policy = self.policy
-        request.tries = 0
         # Asked before the bulkhead: its places may still be held by those who opened the breaker.
         policy.breaker.demand_chance()
         with errand_within(policy.errand_s, self._clock) as errand, policy.bulkhead.place():
@@ -120,11 +119,11 @@ class Upstream:
             if within_s <= 0:
                 raise DirectoryUnavailableError("deadline_passed")
             self.policy.request_budget.spend(request.share)
-            request.tries += 1
             try:
                 with self._observed(request):
                     value = self._exchange(request, headers, read, within_s)
             except FailedTryError as failed:
+                request.may_be_done |= failed.is_lost
                 watch.outcome = failed.outcome
                 # A probe asks for all: when it fails, it is over.
                 failed.may_repeat &= not watch.is_probe
