@@ -13,6 +13,7 @@ from tests.builders import API_KEY, a_session, a_uid, a_user
 from tests.fakes import Notices
 from tests.raw_server import RawServer, an_answer, raw_server
 from tests.upstreams import a_policy
+from tokensvc.adapters.breaker import BreakerRule
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.domain.audit import RequestRecord, VendorCall
 from tokensvc.domain.errors import (
@@ -237,6 +238,29 @@ def test_full_bulkhead_refuses_at_once() -> None:
         after = client.create_auth_token(a_uid())
 
     assert (after.value, len(server.requests)) == (TOKEN, 1)
+
+
+CALLS: dict[str, Callable[[CometChatClient, str], object]] = {
+    "create_auth_token": lambda client, uid: client.create_auth_token(a_uid(uid)),
+    "create_user": lambda client, uid: client.create_user(a_user(uid)),
+    "reactivate_user": lambda client, uid: client.reactivate_user(a_uid(uid)),
+}
+
+
+@pytest.mark.parametrize("operation", CALLS)
+def test_user_whose_calls_fail_opens_the_breaker_for_nobody(operation: str) -> None:
+    """What CometChat cannot do for one user it may well do for all others."""
+    notices = Notices()
+    policy = a_policy(notices=notices, rule=BreakerRule(min_calls=2))
+    with raw_server(error("ERR_EXCEPTION", "500 Oops")) as server:
+        client = upstreams.a_client(server.url, policy=policy)
+        events = []
+        for uid in ("mallory", "mallory", "mallory", "alice"):
+            with pytest.raises(DirectoryUnavailableError):
+                CALLS[operation](client, uid)
+            events.append(notices.names())
+
+    assert events == [[], [], [], ["breaker_opened"]]
 
 
 def test_failed_calls_give_their_place_back() -> None:

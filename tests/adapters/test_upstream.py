@@ -232,21 +232,48 @@ def test_retry_after_without_a_second_try_left_holds_too() -> None:
 def test_open_breaker_refuses_at_once() -> None:
     """While it is open nothing is sent, counted, paused for or held."""
     subject = Subject(TIMEOUT, places=1)
-    for _ in range(3):
+    for _ in range(5):
         subject.refusal()
     sent = len(subject.sender.sent)
 
     with subject.policy.bulkhead.place():
         refusal = subject.refusal()
 
-    assert (refusal.reason, sent, len(subject.sender.sent)) == ("breaker_open", 5, 5)
+    assert (refusal.reason, sent, len(subject.sender.sent)) == ("breaker_open", 9, 9)
     assert (refusal.retry_after_s or 0) >= 1.0
+
+
+@pytest.mark.parametrize("failure", [TIMEOUT, status(500)], ids=["timeout", "500"])
+def test_login_fails_once_however_many_tries_it_had(failure: HTTPAnswer | HTTPFailureError) -> None:
+    """Its calls and their second tries are one failure: three of four are not yet four."""
+    subject = Subject(failure, rule=BreakerRule(min_calls=4, timeouts_in_a_row=4))
+    for _ in range(3):
+        with errand_within(5.0, subject.clock):
+            subject.refusal()
+            subject.refusal()
+    sent, names = len(subject.sender.sent), subject.notices.names()
+    subject.refusal()
+
+    assert (sent, names) == (9, [])
+    assert subject.notices.names() == ["breaker_opened"]
+
+
+def test_failed_probe_is_a_failure_whatever_its_login_has_met() -> None:
+    """A login whose second try is the probe: all others wait for what it brings."""
+    subject = Subject(TIMEOUT)
+    with errand_within(60.0, subject.clock):
+        subject.refusal()
+        subject.policy.breaker.hold_for(1.0)
+        subject.clock.advance(1.0)
+        subject.refusal()
+
+    assert subject.refusal().reason == "breaker_open"
 
 
 def test_failed_probe_is_not_repeated() -> None:
     """One probe asks for all, once."""
     subject = Subject(TIMEOUT)
-    for _ in range(3):
+    for _ in range(5):
         subject.refusal()
     subject.clock.advance(5.0)
     before = len(subject.sender.sent)

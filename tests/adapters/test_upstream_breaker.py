@@ -27,11 +27,11 @@ class Subject:
             self.rule, notify=self.notices, clock=self.clock, jitter=lambda _, longest: longest
         )
 
-    def tries(self, outcome: Outcome | None, times: int = 1) -> int:
+    def tries(self, outcome: Outcome | None, times: int = 1, *, uid: str | None = None) -> int:
         """Make tries that end like that, and return how many were let through."""
         passed = 0
         for _ in range(times):
-            with suppress(DirectoryUnavailableError), self.breaker.watched() as watch:
+            with suppress(DirectoryUnavailableError), self.breaker.watched(uid) as watch:
                 watch.outcome = outcome
                 passed += 1
         return passed
@@ -81,6 +81,43 @@ def test_five_timeouts_in_a_row_open_it() -> None:
 
     assert (broken.tries(ANSWERED), in_a_row.tries(ANSWERED)) == (1, 0)
     assert in_a_row.notices.names() == ["breaker_opened"]
+
+
+@pytest.mark.parametrize("outcome", [FAILED, TIMED_OUT])
+def test_one_user_alone_opens_it_for_nobody(outcome: Outcome) -> None:
+    """However often their calls fail; one more user whose call fails is enough."""
+    subject = Subject()
+    alone = subject.tries(outcome, 1000, uid="mallory")
+    subject.tries(outcome, uid="alice")
+
+    assert (alone, subject.tries(ANSWERED)) == (1000, 0)
+
+
+def test_users_who_fail_within_the_window_come_together() -> None:
+    """It is not the same moment that makes two users of them."""
+    subject = Subject()
+    subject.tries(FAILED, 10, uid="alice")
+    subject.clock.advance(5.0)
+    subject.tries(FAILED, 10, uid="bob")
+
+    assert subject.tries(ANSWERED) == 0
+
+
+def test_answer_in_between_forgets_who_has_timed_out() -> None:
+    """Time-outs in a row are those of a row."""
+    subject = Subject()
+    subject.tries(TIMED_OUT, uid="alice")
+    subject.tries(ANSWERED, uid="alice")
+
+    assert subject.tries(TIMED_OUT, 10, uid="mallory") == 10
+
+
+def test_one_failure_is_enough_where_the_rule_says_one() -> None:
+    """Then there need not be a second user either."""
+    subject = Subject(BreakerRule(min_calls=1))
+    subject.tries(FAILED, uid="alice")
+
+    assert subject.tries(ANSWERED) == 0
 
 
 def test_refusals_do_not_count() -> None:

@@ -406,8 +406,8 @@ def test_events_tell_the_operator(tmp_path: Path) -> None:
     """An outage is one alarm when it begins, and one line when it is over."""
     with a_neighbour("answer", tmp_path) as neighbour:
         neighbour.break_it("hang")
-        for _ in range(6):
-            neighbour.login()
+        for number in range(6):
+            neighbour.login(f"user-{number}")
         neighbour.mend_it()
         neighbour.recovery_s()
         events = [line for line in neighbour.service.records() if line["event"] != "request"]

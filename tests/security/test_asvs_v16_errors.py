@@ -77,8 +77,8 @@ def test_v16_5_2_a_neighbour_that_stays_down_is_left_alone() -> None:
     """After enough failures CometChat is not asked for a while: the breaker answers."""
     with raw_server(an_answer(b"", status="500 Oops")) as vendor:
         service = a_service({"cometchat": {"base_url": f"{vendor.url}/v3"}})
-        for _ in range(25):
-            service.login()
+        for number in range(25):
+            service.login(a_token(sub=f"user-{number}"))
         asked = len(vendor.requests)
         answer = service.login()
 

@@ -18,6 +18,7 @@ from tests.builders import (
     NO_DATABASE,
     Service,
     a_service,
+    a_token,
     an_environment,
     settings,
 )
@@ -45,9 +46,9 @@ class Subject:
     vendor: RawServer
     directory: object
 
-    def login(self) -> tuple[int, str | None]:
+    def login(self, uid: str = "alice") -> tuple[int, str | None]:
         """Log in; return the status, and the reason in the record."""
-        status = self.service.login().status_code
+        status = self.service.login(a_token(sub=uid)).status_code
         return status, self.requests_in_log()[-1].get("reason")
 
     def requests_in_log(self) -> list[dict[str, Any]]:
@@ -102,7 +103,7 @@ def test_retry_ratio(ratio: float, tries: int) -> None:
 def test_breaker_min_calls(changes: dict[str, Any], opens_after: int) -> None:
     """So many failed calls, and the next login is refused at once."""
     with subject(BROKEN, upstream={"retry_ratio": 0.0, **OPEN, **changes}) as tested:
-        reasons = [tested.login()[1] for _ in range(opens_after + 1)]
+        reasons = [tested.login(f"user-{number}")[1] for number in range(opens_after + 1)]
 
     assert reasons == ["answer_not_understood_500"] * opens_after + ["breaker_open"]
 
@@ -114,8 +115,8 @@ def test_breaker_failure_ratio(ratio: float, reason: str | None) -> None:
     with subject(
         TOKEN, BROKEN, TOKEN, BROKEN, TOKEN, upstream={"retry_ratio": 0.0, **OPEN, **rule}
     ) as tested:
-        for _ in range(4):
-            tested.login()
+        for uid in ("alice", "bob", "alice", "carol"):
+            tested.login(uid)
 
         assert tested.login()[1] == reason
 
@@ -129,8 +130,8 @@ def test_breaker_window() -> None:
         with raw_server(BROKEN) as vendor:
             overrides = {"cometchat": {"base_url": f"{vendor.url}/v3"}, "upstream": rule}
             service = a_service(overrides, monotonic=lambda clock=clock: clock[0])
-            for _ in range(3):
-                service.login()
+            for uid in ("alice", "bob", "carol"):
+                service.login(a_token(sub=uid))
                 clock[0] += 5.0
         reasons[window_s] = service.records()[-1]["reason"]
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Final
 
@@ -18,6 +18,8 @@ PROBE_S: Final = 1.0
 """What those are told to wait who come while the probe is under way."""
 SLOTS: Final = 20
 """The window moves on in steps, each a twentieth of it."""
+SUBJECTS: Final = 2
+"""Failures of one user alone may be about that user: so many must have failed."""
 
 
 class Outcome(Enum):
@@ -47,6 +49,8 @@ class Watch:
     """One try under watch; `outcome` stays None where nothing was learned of CometChat."""
 
     generation: int
+    subject: object
+    """Whom it is about."""
     is_probe: bool = False
     outcome: Outcome | None = None
 
@@ -77,6 +81,7 @@ class Breaker:
         self._openings = 0
         self._probing = False
         self._timeouts = 0
+        self._timed_out: set[object] = set()
         self._window: deque[_Slot] = deque()
 
     def demand_chance(self) -> None:
@@ -85,9 +90,12 @@ class Breaker:
             self._demand_chance()
 
     @contextmanager
-    def watched(self) -> Iterator[Watch]:
-        """Watch the try in the block, or raise `DirectoryUnavailableError` while open."""
-        watch = self._admit()
+    def watched(self, subject: object = None) -> Iterator[Watch]:
+        """Watch the try in the block, or raise `DirectoryUnavailableError` while open.
+
+        *subject* is the user whom it is about; without one each try is somebody else's.
+        """
+        watch = self._admit(object() if subject is None else subject)
         try:
             yield watch
         finally:
@@ -101,11 +109,11 @@ class Breaker:
             event = self._open(self._clock() + seconds, "retry_after")
         self._tell(event)
 
-    def _admit(self) -> Watch:
+    def _admit(self, subject: object) -> Watch:
         with self._lock:
             self._demand_chance()
             self._probing = self._open_until is not None
-            return Watch(self._generation, is_probe=self._probing)
+            return Watch(self._generation, subject, is_probe=self._probing)
 
     def _demand_chance(self) -> None:
         if self._open_until is None:
@@ -119,7 +127,7 @@ class Breaker:
             return None
         if watch.is_probe:
             return self._settle_probe(watch.outcome)
-        return self._count(watch.outcome) if watch.outcome else None
+        return self._count(watch.outcome, watch.subject) if watch.outcome else None
 
     def _settle_probe(self, outcome: Outcome | None) -> OperationalEvent | None:
         self._probing = False
@@ -130,25 +138,47 @@ class Breaker:
         # Nothing was learned: whoever comes next is the probe.
         return None
 
-    def _count(self, outcome: Outcome) -> OperationalEvent | None:
-        self._timeouts = self._timeouts + 1 if outcome is Outcome.TIMED_OUT else 0
-        calls, failures = self._window_with(failed=outcome is not Outcome.ANSWERED)
-        if self._timeouts >= self._rule.timeouts_in_a_row:
+    def _count(self, outcome: Outcome, subject: object) -> OperationalEvent | None:
+        rule = self._rule
+        self._count_timeout(outcome, subject)
+        calls, failures, failed = self._window_with(outcome, subject)
+        if self._timeouts >= rule.timeouts_in_a_row and len(self._timed_out) >= min(
+            SUBJECTS, rule.timeouts_in_a_row
+        ):
             return self._open(self._clock() + self._next_open_s(), "timeouts")
-        if calls >= self._rule.min_calls and failures >= calls * self._rule.failure_ratio:
+        if (
+            calls >= rule.min_calls
+            and failures >= calls * rule.failure_ratio
+            and failed >= min(SUBJECTS, rule.min_calls)
+        ):
             return self._open(self._clock() + self._next_open_s(), "failures")
         return None
 
-    def _window_with(self, *, failed: bool) -> tuple[int, int]:
-        """Count one try, and return calls and failures of the window."""
+    def _count_timeout(self, outcome: Outcome, subject: object) -> None:
+        if outcome is Outcome.TIMED_OUT:
+            self._timeouts += 1
+            _note(subject, self._timed_out)
+        else:
+            self._timeouts = 0
+            self._timed_out.clear()
+
+    def _window_with(self, outcome: Outcome, subject: object) -> tuple[int, int, int]:
+        """Count one try; return the window's calls and failures, and how many users' they were."""
         slot = int(self._clock() / self._rule.window_s * SLOTS)
         while self._window and self._window[0].number <= slot - SLOTS:
             self._window.popleft()
         if not self._window or self._window[-1].number != slot:
             self._window.append(_Slot(slot))
         self._window[-1].calls += 1
-        self._window[-1].failures += failed
-        return sum(slot.calls for slot in self._window), sum(slot.failures for slot in self._window)
+        if outcome is not Outcome.ANSWERED:
+            self._window[-1].failures += 1
+            _note(subject, self._window[-1].failed)
+        failed = set[object]().union(*(slot.failed for slot in self._window))
+        return (
+            sum(slot.calls for slot in self._window),
+            sum(slot.failures for slot in self._window),
+            len(failed),
+        )
 
     def _next_open_s(self) -> float:
         """Return how long to stay open: twice as long each time, jittered downwards."""
@@ -170,6 +200,7 @@ class Breaker:
         self._open_until = None
         self._openings = 0
         self._timeouts = 0
+        self._timed_out.clear()
         self._generation += 1
         self._window.clear()
         open_s = round(self._clock() - self._opened_at, 3)
@@ -185,3 +216,10 @@ class _Slot:
     number: int
     calls: int = 0
     failures: int = 0
+    failed: set[object] = field(default_factory=set)
+    """Whose calls failed, as far as it matters."""
+
+
+def _note(subject: object, subjects: set[object]) -> None:
+    if len(subjects) < SUBJECTS:
+        subjects.add(subject)

@@ -93,6 +93,7 @@ class CometChatClient:
         # Not idempotent: after a lost answer the first token stays, and the record says so.
         # Without force the vendor may hand out an old token again (unverified).
         call = request("create_auth_token", "POST", f"/users/{uid}/auth_tokens", {"force": True})
+        call.subject = uid
 
         def read(answer: HTTPAnswer) -> AuthToken:
             token = _auth_token(data_of(answer, UserNotFoundError), uid)
@@ -106,6 +107,7 @@ class CometChatClient:
         call = request(
             "create_user", "POST", "/users", {**user_fields(user), "withAuthToken": True}
         )
+        call.subject = user.uid
         try:
             return self.ask(
                 call, lambda answer: _auth_token(data_of(answer, UserExistsError), user.uid)
@@ -117,7 +119,9 @@ class CometChatClient:
             raise
 
     def reactivate_user(self, uid: Uid) -> None:
-        self.ask(request("reactivate_user", "PUT", "/users", {"uidsToActivate": [uid]}), data_of)
+        call = request("reactivate_user", "PUT", "/users", {"uidsToActivate": [uid]})
+        call.subject = uid
+        self.ask(call, data_of)
 
     def ask(self, call: Request, read: Callable[[HTTPAnswer], T]) -> T:
         """Return what *read* makes of the answer, or raise what the answer means.

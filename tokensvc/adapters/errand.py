@@ -22,6 +22,8 @@ class Errand:
     ends_at: float
     clock: Clock = time.monotonic
     extra_tries: int = 1
+    has_failed: bool = False
+    """Whether the breaker has counted a failed try of it: a login is no more than one."""
 
     def left_s(self) -> float:
         """Return the seconds that are left."""

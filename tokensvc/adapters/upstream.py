@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
-from tokensvc.adapters.breaker import Breaker, Outcome
+from tokensvc.adapters.breaker import Breaker, Outcome, Watch
 from tokensvc.adapters.bulkhead import Bulkhead
 from tokensvc.adapters.errand import Clock, Errand, errand_within
 from tokensvc.adapters.failed_try import FailedTryError, failed_by, lost_by
@@ -41,6 +41,8 @@ class Request:
     path: str
     body: bytes = field(repr=False)
     share: Share = "login"
+    subject: str | None = None
+    """The user whom it is about, if it is about one."""
     may_be_done: bool = False
     """Whether a try of it that brought nothing may have been carried out, unseen."""
 
@@ -114,7 +116,7 @@ class Upstream:
         read: Callable[[HTTPAnswer], T],
         errand: Errand,
     ) -> T:
-        with self.policy.breaker.watched() as watch:
+        with self.policy.breaker.watched(request.subject) as watch:
             within_s = errand.left_s()
             if within_s <= 0:
                 raise DirectoryUnavailableError("deadline_passed")
@@ -124,7 +126,7 @@ class Upstream:
                     value = self._exchange(request, headers, read, within_s)
             except FailedTryError as failed:
                 request.may_be_done |= failed.is_lost
-                watch.outcome = failed.outcome
+                watch.outcome = self._outcome_to_count(failed, watch, errand)
                 # A probe asks for all: when it fails, it is over.
                 failed.may_repeat &= not watch.is_probe
                 raise
@@ -133,6 +135,16 @@ class Upstream:
                 raise
             watch.outcome = Outcome.ANSWERED
             return value
+
+    def _outcome_to_count(
+        self, failed: FailedTryError, watch: Watch, errand: Errand
+    ) -> Outcome | None:
+        """Return what the breaker is told: an errand's second failure is no news."""
+        if failed.outcome is Outcome.ANSWERED:
+            return failed.outcome
+        is_news = watch.is_probe or not errand.has_failed
+        errand.has_failed = True
+        return failed.outcome if is_news else None
 
     def _exchange(
         self,
