@@ -1,5 +1,7 @@
 """Connecting: however the resolver or an address behaves, it is over in time."""
 
+import multiprocessing
+import os
 import socket
 import threading
 import time
@@ -155,3 +157,28 @@ def test_look_up_that_comes_back_serves_again() -> None:
     release.set()
 
     assert resolver.addresses("x", 1, SOON_S) == [info(("127.0.0.1", 1))]
+
+
+def test_child_does_not_wait_for_its_parents_look_up() -> None:
+    """A fork does not copy the thread that would answer: the child looks up for itself."""
+    release, asked = threading.Event(), threading.Event()
+    parent = os.getpid()
+
+    def hang_in_parent(*_: Any, **__: Any) -> list[AddressInfo]:
+        if os.getpid() == parent:
+            asked.set()
+            release.wait(SOON_S)
+        return [info(("127.0.0.1", 1))]
+
+    resolver = Resolver(hang_in_parent)
+    with pytest.raises(TimeoutError):
+        resolver.addresses("x", 1, 0.01)
+    asked.wait(SOON_S)
+    child = multiprocessing.get_context("fork").Process(
+        target=resolver.addresses, args=("x", 1, SOON_S / 4)
+    )
+    child.start()
+    child.join(SOON_S)
+    release.set()
+
+    assert child.exitcode == 0

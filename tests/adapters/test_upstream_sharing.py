@@ -1,12 +1,15 @@
 """Sharing the plan's limit: processes know of each other through Redis, and never wait for it."""
 
 import json
+import multiprocessing
 import queue
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -64,6 +67,12 @@ def turn(spending: RedisSpending, window: int, spent: int) -> float:
     return spending.exchange()
 
 
+def spent_in(client: redis.Redis, key: str) -> int:
+    """Return what Redis has been told by all together."""
+    counts: list[bytes] = client.hvals(key)  # type: ignore[assignment]
+    return sum(map(int, counts))
+
+
 def test_processes_learn_what_the_others_have_spent(redis_url: str) -> None:
     """Each adds its own part, and sees the rest."""
     first, second = a_spending(redis_url), a_spending(redis_url)
@@ -115,7 +124,7 @@ def test_two_budgets_spend_one_plan(redis_url: str) -> None:
     for _ in range(6):
         first.spend()
     with redis.Redis.from_url(redis_url) as client:
-        wait_until(told, lambda _: client.get(f"x:{WINDOW}") == b"6")
+        wait_until(told, lambda _: spent_in(client, f"x:{WINDOW}") == 6)
     second.spend()
     wait_until(told, lambda known: known == 6)
     for _ in range(3):
@@ -178,8 +187,83 @@ def test_return_of_redis_is_told_and_nothing_is_lost(redis_url: str) -> None:
     turn(spending, WINDOW, 8)
 
     with redis.Redis.from_url(redis_url) as client:
-        assert client.get(f"x:{WINDOW}") == b"8"
+        assert spent_in(client, f"x:{WINDOW}") == 8
     assert notices.names() == ["request_budget_not_shared", "request_budget_shared"]
+
+
+class ForgetfulPipeline(redis.client.Pipeline):
+    """A pipeline that Redis carries out, and whose answer is lost on the way."""
+
+    def execute(self, raise_on_error: bool = True) -> list[object]:  # noqa: FBT001, FBT002 (redis-py's)
+        super().execute(raise_on_error)
+        raise redis.TimeoutError
+
+
+class ForgetfulRedis(redis.Redis):
+    """The real Redis, of whose answers the first *lost* never arrive."""
+
+    lost = 0
+
+    def pipeline(self, *args: Any, **options: Any) -> redis.client.Pipeline:
+        if self.lost == 0:
+            return super().pipeline(*args, **options)
+        self.lost -= 1
+        return ForgetfulPipeline(
+            self.connection_pool, self.response_callbacks, transaction=False, shard_hint=None
+        )
+
+
+def test_what_is_told_again_counts_once(redis_url: str) -> None:
+    """After an answer that was lost nobody knows whether Redis has counted: it is told again."""
+    forgetful = ForgetfulRedis(connection_pool=redis.ConnectionPool.from_url(redis_url))
+    forgetful.lost = 10
+    spending = RedisSpending(lambda: forgetful, key_prefix="x", step=1, notify=Notices())
+    delays = [turn(spending, WINDOW, 40) for _ in range(11)]
+
+    with redis.Redis.from_url(redis_url) as client:
+        assert spent_in(client, f"x:{WINDOW}") == 40
+    assert (delays[9], spending.others(WINDOW)) == (RETRY_S, 0)
+    forgetful.close()
+
+
+def test_process_that_was_forked_counts_for_itself(redis_url: str) -> None:
+    """Parent and child are two: neither takes the place of the other."""
+    spending = a_spending(redis_url)
+    turn(spending, WINDOW, 7)
+
+    child = multiprocessing.get_context("fork").Process(target=turn, args=(spending, WINDOW, 5))
+    child.start()
+    child.join(SOON_S)
+    turn(spending, WINDOW, 7)
+
+    assert (child.exitcode, spending.others(WINDOW)) == (0, 5)
+
+
+def test_lost_redis_is_asked_at_its_own_pace() -> None:
+    """However many logins there are meanwhile: they do not have it asked at each of them."""
+    asked: queue.Queue[float] = queue.Queue()
+
+    class Watched(RedisSpending):
+        def exchange(self) -> float:
+            after_s = super().exchange()
+            asked.put(after_s)
+            return after_s
+
+    spending = Watched(
+        lambda: redis_client(lambda: NOWHERE), key_prefix="x", step=1, notify=Notices()
+    )
+    spending.tell(WINDOW, 1)
+    asked.get(timeout=SOON_S)
+    again = 0
+    for spent in range(2, 12):
+        spending.tell(WINDOW, spent)
+        with suppress(queue.Empty):
+            asked.get(timeout=RETRY_S / 40)
+            again += 1
+    spending.stop()
+
+    # Its start may have been a turn of its own.
+    assert again <= 1
 
 
 def test_spending_never_waits_for_redis() -> None:
@@ -221,12 +305,12 @@ def test_services_on_one_redis_spend_one_plan(redis_url: str) -> None:
         for _ in range(6):
             assert first.login().status_code == 201
         deadline = time.monotonic() + SOON_S
-        while client.get(key) != b"6":
+        while spent_in(client, key) != 6:
             assert time.monotonic() < deadline
         later: list[int] = []
         while not later or later[-1] == 201:
             later.append(second.login().status_code)
-            while later == [201] and client.get(key) != b"7":
+            while later == [201] and spent_in(client, key) != 7:
                 assert time.monotonic() < deadline
 
     # Between Redis's answer and its being known here one more login may slip through.

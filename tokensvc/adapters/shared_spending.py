@@ -3,10 +3,14 @@
 Beside the logins, not in front of them: each process counts for itself and tells
 Redis of it from a thread of its own, at once when there is much to tell. A Redis
 that hangs costs no login anything; meanwhile each process knows its own part alone.
+What is told is the process's whole count, in a field of its own: told again after an
+answer that was lost, it is still the same.
 """
 
+import os
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -27,7 +31,7 @@ RETRY_S: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What Redis has said: of which window, what was ours of it, and what the others'."""
+    """What Redis has heard of us and said of the others, and in which window."""
 
     window: int = 0
     ours: int = 0
@@ -56,6 +60,7 @@ class RedisSpending:
         self._latest = (0, 0)
         self._known = _Known()
         self._is_lost = False
+        self._names: dict[int, str] = {}
         self._periodic = Periodic("request budget", self.exchange, notify=notify)
         self._start_lock = threading.Lock()
         self._is_started = False
@@ -76,10 +81,8 @@ class RedisSpending:
     def exchange(self) -> float:
         """Tell Redis what was spent here, and learn what all have spent; return the next turn."""
         window, spent = self._latest
-        known = self._known
-        untold = spent - (known.ours if known.window == window else 0)
         try:
-            total = self._add(window, untold)
+            total = self._put(window, spent)
         except (redis.RedisError, OSError):
             self._lose()
             return RETRY_S
@@ -91,15 +94,21 @@ class RedisSpending:
         """End the thread."""
         self._periodic.stop()
 
-    def _add(self, window: int, amount: int) -> int:
+    def _put(self, window: int, spent: int) -> int:
+        """Write down what was spent here, and return what all have spent together."""
         if self._client is None:
             self._client = self._connect()
         key = f"{self._key_prefix}:{window}"
         with redis_work(Patience()), self._client.pipeline(transaction=False) as pipeline:
-            pipeline.incrby(key, amount)
+            pipeline.hset(key, self._own_name(), spent)
             pipeline.expire(key, KEPT_S)
-            total, _ = pipeline.execute()
-        return int(total)
+            pipeline.hvals(key)
+            *_, counts = pipeline.execute()
+        return sum(int(count) for count in counts)
+
+    def _own_name(self) -> str:
+        """Return this process's field; a fork begins one of its own."""
+        return self._names.setdefault(os.getpid(), uuid.uuid4().hex)
 
     def _wake(self) -> None:
         if self._is_lost:
