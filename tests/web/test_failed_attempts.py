@@ -1,10 +1,16 @@
 """Failed attempts: an address that keeps failing is told to wait, and good tokens pass."""
 
+import time
+
 import pytest
+from limits import parse_many
+from limits.strategies import MovingWindowRateLimiter
 
 from tests.builders import OTHER_SECRET, Service, a_service_with, a_token
 from tests.fakes import FakeDirectory
-from tokensvc.web.failed_attempts import network_of
+from tokensvc.adapters.limit_storage import WindowStorage
+from tokensvc.domain.errors import RateLimitedError, SessionError
+from tokensvc.web.failed_attempts import FailedAttempts, network_of
 
 PROXY = {"trusted_proxies": ["127.0.0.0/8"]}
 
@@ -30,6 +36,21 @@ def test_address_that_keeps_failing_is_told_to_wait() -> None:
     assert statuses == [401, 401, 401, 429]
     assert (answer.get_json()["code"], answer.get_json()["action"]) == ("rate_limited", "retry")
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+def test_clock_that_was_set_keeps_nobody_out(ahead_s: float) -> None:
+    """Nobody is told to wait longer than the window is, or not at all."""
+    attempts = FailedAttempts(
+        MovingWindowRateLimiter(WindowStorage()),
+        parse_many("1 per minute"),
+        now=lambda: time.time() + ahead_s,
+    )
+    attempts.charge(SessionError("x"), "198.51.100.1")
+    with pytest.raises(RateLimitedError) as raised:
+        attempts.charge(SessionError("x"), "198.51.100.1")
+
+    assert raised.value.retry_after_s == (60 if ahead_s < 0 else 1)
 
 
 def test_good_token_passes_all_the_same() -> None:

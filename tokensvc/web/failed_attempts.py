@@ -40,9 +40,11 @@ class FailedAttempts:
         for limit in self.limits:
             if not self.limiter.hit(limit, "failed", key):
                 reset = self.limiter.get_window_stats(limit, "failed", key).reset_time
+                # The storage's clock may be another, or this one may have been set.
+                wait_s = min(math.ceil(reset - self.now()), limit.get_expiry())
                 raise RateLimitedError(
                     f"failed attempts over {limit}",
-                    retry_after_s=max(1, math.ceil(reset - self.now())),
+                    retry_after_s=max(1, wait_s),
                 ) from error
 
 
