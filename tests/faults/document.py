@@ -23,7 +23,8 @@ a webhook's delivery. The client sees a status, a problem's `code` and what to d
 (`action`); the operator sees the `reason` in the request's audit line, or an event of that name
 between the lines. No answer takes longer than the deadline
 of a login and half a second, none is for another user, and full service is back within ten seconds
-of the fault's end, without a restart.
+of the fault's end, or of the end of a pause that CometChat has asked for (a minute at most, even
+where the fault ends sooner), without a restart.
 
 Written by `make docs` from the tests' own data; a test notices when it is out of date.
 """

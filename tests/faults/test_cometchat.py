@@ -283,7 +283,10 @@ def a_neighbour(where: Where, folder: Path) -> Iterator[Neighbour]:
 
 @pytest.mark.parametrize("row", FAULTS, ids=lambda row: row.fault)
 def test_fault(row: Row, tmp_path: Path) -> None:
-    """The promised answer in time, the reason in the record, and logins again by themselves."""
+    """The promised answer in time, the reason in the record, and logins again by themselves.
+
+    Ten seconds after the fault's end, or after the pause that CometChat has asked for.
+    """
     with a_neighbour(row.where, tmp_path) as neighbour:
         neighbour.break_it(row.order)
         answers = [neighbour.login() for _ in range(LOGINS)]
