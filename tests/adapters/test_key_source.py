@@ -204,6 +204,16 @@ def test_jwks_uri_on_this_machine(url: str) -> None:
         parse_jwks_uri(a_configuration(jwks_uri=url), RS.issuer)
 
 
+@pytest.mark.parametrize("url", ["https://127.0.0.1/", "https://localhost/", "https://[::1]:8443/"])
+def test_jwks_uri_on_this_machine_over_https(url: str) -> None:
+    """With a certificate it is as much on this machine as without."""
+    here = "https://localhost:1"
+
+    assert parse_jwks_uri(a_configuration(issuer=here, jwks_uri=url), here) == url
+    with pytest.raises(KeyPolicyError, match="is on this machine"):
+        parse_jwks_uri(a_configuration(jwks_uri=url), RS.issuer)
+
+
 @pytest.mark.parametrize(
     "issuer", ["", None, 7, RS.issuer.upper(), f"{RS.issuer}/", f"{RS.issuer}#", [RS.issuer]]
 )

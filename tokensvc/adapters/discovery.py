@@ -1,9 +1,10 @@
 """Discovery: an issuer's OpenID configuration in, the URL of its key set out."""
 
 from typing import Final
+from urllib.parse import urlsplit
 
 from tokensvc.adapters.key_sets import KeyPolicyError
-from tokensvc.adapters.key_urls import parse_key_url
+from tokensvc.adapters.key_urls import is_loopback, parse_key_url
 from tokensvc.domain.strict_json import JSONError, parse_json_object
 
 WELL_KNOWN: Final = "/.well-known/openid-configuration"
@@ -19,7 +20,7 @@ def parse_jwks_uri(configuration: bytes, issuer: str) -> str:
 
     The configuration must be of the very issuer that is configured (section 4.3),
     or one tenant of a provider could describe another. A configuration from
-    elsewhere cannot point at this machine.
+    elsewhere cannot name this machine.
     """
     try:
         members = parse_json_object(configuration)
@@ -33,4 +34,6 @@ def parse_jwks_uri(configuration: bytes, issuer: str) -> str:
         raise KeyPolicyError("the jwks_uri of the OpenID configuration is no https URL") from None
     if url.startswith("http:") and not issuer.startswith("http:"):
         raise KeyPolicyError("the jwks_uri of the OpenID configuration is not https")
+    if is_loopback(urlsplit(url).hostname) and not is_loopback(urlsplit(issuer).hostname):
+        raise KeyPolicyError("the jwks_uri of the OpenID configuration is on this machine")
     return url
