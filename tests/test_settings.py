@@ -589,6 +589,66 @@ def test_broken_redis_urls_are_faults_that_quote_nothing(url: str) -> None:
     assert "canary" not in "".join(faults)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1/0?socket_timeout=30",
+        "redis://127.0.0.1/0?socket_connect_timeout=30",
+        "redis://127.0.0.1/0?db=1&foo=bar",
+        "redis://127.0.0.1/0?foo=",
+        "redis://127.0.0.1/0?ssl_ca_certs=/etc/ca.pem",
+        "rediss://redis.test/0?ssl_ciphers=ALL",
+        "rediss://redis.test/0?max_connections=1",
+        "redis+unix:///run/redis.sock?timeout=9",
+        "memory://?x=1",
+    ],
+)
+def test_options_of_a_storage_are_those_we_know(url: str) -> None:
+    """One that would lengthen our time-outs, or break the first login, is a fault at the start."""
+    (fault,) = faults_of(TOKENSVC_LIMITS__STORAGE_URL=url)
+
+    assert "limits.storage_url" in fault
+    assert "may have no options but" in fault
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://127.0.0.1?db=1",
+        "rediss://redis.test/0?ssl_ca_certs=/etc/ca.pem&ssl_certfile=a&ssl_keyfile=b",
+        "rediss://redis.test/0?ssl_ca_path=/etc/ssl",
+        "redis+unix:///run/redis.sock?db=1",
+    ],
+)
+def test_options_of_a_storage_that_are_taken(url: str) -> None:
+    """Where the data are, and how TLS is proven."""
+    load_settings(an_environment(TOKENSVC_LIMITS__STORAGE_URL=url))
+
+
+@pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
+def test_everybody_is_no_proxy(network: str) -> None:
+    """Else each client says itself which address its failures count against."""
+    (fault,) = faults_of(TOKENSVC_HTTP__TRUSTED_PROXIES=json.dumps([network]))
+
+    assert "http.trusted_proxies" in fault
+    assert "must not be all addresses" in fault
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "TOKENSVC_COMETCHAT__API_KEY",
+        "TOKENSVC_COMETCHAT__API_KEY_PREVIOUS",
+        "TOKENSVC_AUDIT__LOG_KEY",
+    ],
+)
+def test_session_secret_has_no_second_use(name: str) -> None:
+    """Whoever reads the one must not be able to sign with it."""
+    (fault,) = faults_of(**{name: SECRET})
+
+    assert "it needs its own" in fault
+
+
 @pytest.mark.parametrize("url", ["https://:canary@127.0.0.1/v3", "https://[canary"])
 def test_base_url_holds_no_credentials(url: str) -> None:
     """Nor does the base URL, in any spelling."""

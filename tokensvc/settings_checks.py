@@ -2,9 +2,11 @@
 
 import errno
 import re
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from cryptography.x509 import load_pem_x509_certificates
 from limits import parse_many
@@ -28,7 +30,20 @@ MIN_MASKED_CHARS: Final = 6
 """Masking a shorter password would make the log unreadable and tell what it is."""
 MAX_WINDOW_S: Final = 366 * 86400
 MIN_API_KEY_CHARS: Final = 8
-STORAGE_SCHEMES: Final = ("memory", "redis", "rediss", "redis+unix")
+_TLS_OPTIONS: Final = frozenset(
+    {
+        *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"),
+        *("ssl_cert_reqs", "ssl_check_hostname"),
+    }
+)
+STORAGE_OPTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "memory": frozenset(),
+    "redis": frozenset({"db"}),
+    "rediss": frozenset({"db"}) | _TLS_OPTIONS,
+    "redis+unix": frozenset({"db"}),
+}
+"""What a storage's URL may ask of its library: the time-outs, for one, are ours."""
+STORAGE_SCHEMES: Final = tuple(STORAGE_OPTIONS)
 
 
 def read_file(path: Path) -> bytes:
@@ -102,6 +117,13 @@ def origin(text: str) -> str:
     return text.lower()
 
 
+def proxy_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    """Return a network of proxies; everybody is none."""
+    if network.prefixlen == 0:
+        raise ValueError("must not be all addresses: every client could name any as its own")
+    return network
+
+
 def rate_limits(text: str) -> str:
     """Return limits that `limits` understands and that make sense."""
     try:
@@ -134,6 +156,9 @@ def storage_url(secret: SecretStr) -> SecretStr:
         "ssl_check_hostname", True
     ):
         raise ValueError("must not turn the verification of certificates off")
+    allowed = STORAGE_OPTIONS[scheme]
+    if not {name for name, _ in parse_qsl(url.query, keep_blank_values=True)} <= allowed:
+        raise ValueError(f"may have no options but {', '.join(sorted(allowed)) or 'none'}")
     return secret
 
 

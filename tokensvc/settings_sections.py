@@ -262,7 +262,7 @@ class HttpSettings(Section):
     """What browsers and proxies in front of the service are trusted with."""
 
     allowed_origins: list[Annotated[str, AfterValidator(checks.origin)]] = []
-    trusted_proxies: list[IPvAnyNetwork] = []
+    trusted_proxies: list[Annotated[IPvAnyNetwork, AfterValidator(checks.proxy_network)]] = []
     server_timing: bool = False
     metrics: bool = False
 

@@ -87,6 +87,12 @@ def serving(listener: socket.socket, talk: Talk) -> Iterator[None]:
         listener.close()
 
 
+@pytest.fixture(autouse=True)
+def whole_patience() -> None:
+    """Let no test begin with what an earlier one has left."""
+    begin_patience()
+
+
 def a_client(connection_class: type[Any], **place: Any) -> redis.Redis:
     pool = redis.ConnectionPool(
         connection_class=connection_class,
