@@ -644,7 +644,8 @@ def test_everybody_is_no_proxy(network: str) -> None:
 )
 def test_session_secret_has_no_second_use(name: str) -> None:
     """Whoever reads the one must not be able to sign with it."""
-    (fault,) = faults_of(**{name: SECRET})
+    changes: dict[str, Any] = {name: SECRET}
+    (fault,) = faults_of(**changes)
 
     assert "it needs its own" in fault
 

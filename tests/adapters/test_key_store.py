@@ -1,5 +1,6 @@
 """The key store: whole copies of our own, or none."""
 
+import fcntl
 import json
 import os
 import stat
@@ -65,12 +66,12 @@ def test_modes(store: KeyStore, folder: Path) -> None:
 
 
 def test_nothing_else_is_left(store: KeyStore, folder: Path) -> None:
-    """A copy is one file, also after an unfinished one was left by a crash."""
+    """A copy is one file beside the lock, also after an unfinished one was left by a crash."""
     store.save(COPY)
     (folder / f".{the_file(folder).name}").write_text("half")
     store.save(replace(COPY, fetched_at=NOW + 1))
 
-    assert list(folder.iterdir()) == [the_file(folder)]
+    assert set(folder.iterdir()) == {the_file(folder), folder / ".lock"}
     assert store.load(RS.issuer, URL) == replace(COPY, fetched_at=NOW + 1)
 
 
@@ -109,6 +110,45 @@ def test_future_is_not_later(folder: Path) -> None:
     assert reason_of(store) == "copy_from_the_future"
     store.save(COPY)
     assert store.load(RS.issuer, URL) == COPY
+
+
+def test_little_ahead_is_told(folder: Path) -> None:
+    """Set back by less than is noticed elsewhere, the clock has a new set kept by nobody: told."""
+    KeyStore(folder, now=lambda: NOW + 30).save(replace(COPY, fetched_at=NOW + 30))
+    store = KeyStore(folder, now=lambda: NOW)
+
+    with pytest.raises(KeyStoreError) as caught:
+        store.save(COPY)
+    assert caught.value.reason == "copy_from_the_future"
+
+
+def test_lock_is_nobody_elses_business(store: KeyStore, folder: Path) -> None:
+    """Whoever can list the directory, and holds a lock on it, keeps us from nothing."""
+    store.save(COPY)
+    folder.chmod(0o755)
+    foreign = os.open(folder, os.O_RDONLY)
+    fcntl.flock(foreign, fcntl.LOCK_EX)
+    try:
+        store.save(replace(COPY, fetched_at=NOW + 1))
+    finally:
+        os.close(foreign)
+
+    assert store.load(RS.issuer, URL) == replace(COPY, fetched_at=NOW + 1)
+    assert stat.S_IMODE((folder / ".lock").stat().st_mode) == 0o600
+
+
+def test_writer_who_never_ends_is_not_waited_for(store: KeyStore, folder: Path) -> None:
+    """One of our own who hangs in the middle of it costs a second, and says so."""
+    store.save(COPY)
+    ours = os.open(folder / ".lock", os.O_RDWR)
+    fcntl.flock(ours, fcntl.LOCK_EX)
+    try:
+        with pytest.raises(KeyStoreError) as caught:
+            store.save(replace(COPY, fetched_at=NOW + 1))
+    finally:
+        os.close(ours)
+
+    assert caught.value.reason == "directory_locked"
 
 
 def test_writers_take_turns(folder: Path) -> None:

@@ -22,6 +22,8 @@ from tests.remote_issuers import (
     published,
 )
 from tests.security.forging import ED, RS, Signer, pem, token
+from tokensvc.adapters.key_copies import KeyCopy
+from tokensvc.adapters.key_store import KeyStore
 
 NEW = a_signer(kid="key-2")
 WITHIN_S = 10.0
@@ -73,6 +75,19 @@ def test_refresh_of_a_replaced_key(tmp_path: Path, provider: Provider) -> None:
     provider.answer = published(a_signer())
 
     assert "  replaced  key-1  RS256\n" in run("keys", "refresh", environ=environ).stdout
+
+
+def test_refresh_after_the_clock_was_set_back(tmp_path: Path, provider: Provider) -> None:
+    """A set that was not kept is not told as if it were: the removed key is still in use."""
+    environ = environ_of(tmp_path, a_remote_table(jwks_url=provider.jwks_url))
+    store = KeyStore(tmp_path / "keys", now=lambda: time.time() + 50)
+    store.save(KeyCopy(RS.issuer, provider.jwks_url, time.time() + 45, 300.0, a_set(RS)))
+    provider.answer = published(NEW)
+
+    done = run("keys", "refresh", environ=environ)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "fetched, but not kept: copy_from_the_future" in done.stderr
 
 
 def test_refresh_that_fails(tmp_path: Path, provider: Provider) -> None:

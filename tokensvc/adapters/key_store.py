@@ -16,6 +16,8 @@ Version = tuple[int, int, int]
 """Tells one state of a file from another: its inode, its time and its size."""
 CLOCK_STEP_S: Final = 60.0
 """A copy may seem to be this much younger than now: clocks are set back a little at times."""
+_LOCK: Final = ".lock"
+"""Held instead of the directory: others may be able to open that, and would hold us up."""
 _LOCK_TRIES: Final = 50
 _LOCK_PAUSE_S: Final = 0.02
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
@@ -51,15 +53,21 @@ class KeyStore:
             return None
 
     def save(self, copy: KeyCopy) -> None:
-        """Keep *copy*, whole or not at all, unless one that was asked for later is there."""
+        """Keep *copy*, whole or not at all, unless one that was asked for later is there.
+
+        One that seems to be from later than now is an error: the clock was set back.
+        """
         try:
             self._directory.expanduser().mkdir(mode=0o700, parents=True, exist_ok=True)
         except (OSError, RuntimeError):
             raise KeyStoreError("directory_cannot_be_made") from None
         try:
             with self._opened() as directory, _alone_in(directory):
-                if self._kept_at(directory, copy) <= copy.fetched_at:
+                kept_at = self._kept_at(directory, copy)
+                if kept_at <= copy.fetched_at:
                     _write(directory, _name(copy.issuer, copy.url), copy.to_text())
+                elif kept_at > self._now():
+                    raise KeyStoreError("copy_from_the_future")
         except FileNotFoundError:
             raise KeyStoreError("directory_cannot_be_used") from None
 
@@ -148,16 +156,26 @@ def _write(directory: int, name: str, text: bytes) -> None:
 @contextmanager
 def _alone_in(directory: int) -> Iterator[None]:
     """Keep other processes from writing for the length of the block."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    lock = os.open(_LOCK, flags, 0o600, dir_fd=directory)
+    try:
+        _demand_ours(os.fstat(lock), "lock")
+        _take(lock)
+        try:
+            yield
+        finally:
+            # Said aloud: a child that was forked meanwhile holds the descriptor too.
+            fcntl.flock(lock, fcntl.LOCK_UN)
+    finally:
+        os.close(lock)
+
+
+def _take(lock: int) -> None:
     for _ in range(_LOCK_TRIES):
         try:
-            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             time.sleep(_LOCK_PAUSE_S)
-    else:
-        raise KeyStoreError("directory_locked")
-    try:
-        yield
-    finally:
-        # Said aloud: a child that was forked meanwhile holds the descriptor too.
-        fcntl.flock(directory, fcntl.LOCK_UN)
+        else:
+            return
+    raise KeyStoreError("directory_locked")
