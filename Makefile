@@ -24,8 +24,9 @@ format: $(VENV)/.installed-dev  ## Let ruff format and fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-soak: $(VENV)/.installed-dev  ## Kill -9 the inbox's processes a thousand times on each engine
+soak: $(VENV)/.installed-dev  ## Kill -9 the inbox's processes, and the service's, a thousand times on each engine
 	$(BIN)/python -m tests.faults.soak_inbox
+	$(BIN)/python -m tests.faults.soak_service
 
 docs: $(VENV)/.installed-dev  ## Write the pages that are made from the tests
 	$(BIN)/python -m tests.faults.document
