@@ -39,7 +39,8 @@ from tokensvc.adapters.inbox import SQLInbox
 from tokensvc.cli.serve import is_free
 
 KILLS: Final = 1000
-UIDS: Final = tuple(f"user-{letter}" for letter in "abcdefghijkl")
+UIDS: Final = tuple(f"user-{number}" for number in range(32))
+"""Many, as whoever is killed holds some of them until the lease is over."""
 LOOK_EVERY_S: Final = 0.01
 GONE_WITHIN_S: Final = 30.0
 
