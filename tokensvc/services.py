@@ -60,6 +60,8 @@ class Services:
     recording: Recording
     metrics: Exposition | None
     watcher: SecretWatcher
+    notify: Notify
+    """Is told of what happens beside the requests."""
     key_sets: tuple[RemoteKeys, ...] = ()
     """Those that are fetched, once a door has started them."""
     background: Sequence[Periodic] = ()
@@ -112,6 +114,7 @@ def assemble(
         recording=_recording(settings, (audit_log, metrics) if metrics else (audit_log,), now),
         metrics=Exposition(metrics.render, MEDIA_TYPE) if metrics else None,
         watcher=watcher,
+        notify=notify,
         key_sets=tuple(remote.values()),
         background=_background(watcher, notify),
     )

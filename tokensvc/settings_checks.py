@@ -60,6 +60,25 @@ def read_file(path: Path) -> bytes:
     return content
 
 
+class ReadOnce:
+    """Files as they were when they were checked: what is checked is what is used."""
+
+    def __init__(self) -> None:
+        self._contents: dict[Path, bytes] = {}
+
+    def __eq__(self, other: object) -> bool:
+        # Settings are equal if they say the same, whatever was read for them.
+        return isinstance(other, ReadOnce)
+
+    __hash__ = None  # type: ignore[assignment]  # (as for whatever is compared by its content)
+
+    def read(self, path: Path) -> bytes:
+        """Return what is in *path*, as `read_file` does at the first time."""
+        if path not in self._contents:
+            self._contents[path] = read_file(path)
+        return self._contents[path]
+
+
 def secret_text(path: Path) -> str:
     """Return the secret in a file, without its line break; a ValueError says what is wrong."""
     try:

@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     IPvAnyNetwork,
+    PrivateAttr,
     SecretStr,
     model_validator,
 )
@@ -117,6 +118,7 @@ class SessionSettings(Section):
     role_claim: ClaimName | None = None
     tags_claim: ClaimName | None = None
     metadata_claims: list[ClaimName] = []
+    _files: checks.ReadOnce = PrivateAttr(default_factory=checks.ReadOnce)
 
     @property
     def audiences(self) -> frozenset[str]:
@@ -133,9 +135,9 @@ class SessionSettings(Section):
         if self.secret is not None:
             return key_from_secret(self.secret.get_secret_value().encode(), self.algorithms)
         if self.public_key_file is not None:
-            return key_from_pem(checks.read_file(self.public_key_file), self.algorithms)
+            return key_from_pem(self._files.read(self.public_key_file), self.algorithms)
         if self.jwks_file is not None:
-            return keys_from_jwks(checks.read_file(self.jwks_file), self.algorithms)
+            return keys_from_jwks(self._files.read(self.jwks_file), self.algorithms)
         raise KeyPolicyError(ONE_KEY_SOURCE)
 
     def load_previous_keys(self) -> KeySet | None:
@@ -144,7 +146,8 @@ class SessionSettings(Section):
             previous = self.secret_previous.get_secret_value()
             return key_from_secret(previous.encode(), self.algorithms)
         if self.public_key_previous_file is not None:
-            return key_from_pem(checks.read_file(self.public_key_previous_file), self.algorithms)
+            previous_pem = self._files.read(self.public_key_previous_file)
+            return key_from_pem(previous_pem, self.algorithms)
         return None
 
     @model_validator(mode="after")

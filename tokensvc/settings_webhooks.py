@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, SecretStr, model_validator
 
 from tokensvc import settings_checks as checks
 from tokensvc.adapters.key_sets import KeyPolicyError, keys_from_jwks
@@ -70,6 +70,7 @@ class WebhookSettings(BaseModel):
     role_claim: ClaimName | None = None
     tags_claim: ClaimName | None = None
     metadata_claims: list[ClaimName] = []
+    _files: checks.ReadOnce = PrivateAttr(default_factory=checks.ReadOnce)
 
     @property
     def kind(self) -> SenderKind:
@@ -120,7 +121,7 @@ class WebhookSettings(BaseModel):
             algorithms = frozenset({DEFAULT_ALGORITHM})
         return Terms(
             secrets=tuple(secret.get_secret_value() for secret in self.secrets),
-            key_sets=(keys_from_jwks(checks.read_file(file), algorithms),) if file else (),
+            key_sets=(keys_from_jwks(self._files.read(file), algorithms),) if file else (),
             algorithms=algorithms,
             options={
                 name: value.lower() if name == "header" else value

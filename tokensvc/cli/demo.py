@@ -85,7 +85,7 @@ def _run(ports: Ports, *, real: bool) -> None:
         announcement = _announcement(ports, place, signer.sign(_sample_claims(), lifetime_s=3600))
         threading.Thread(target=_announce, args=(place, announcement), daemon=True).start()
         parts.enter_context(worker_beside())
-        run_server(settings.server)
+        run_server(settings)
 
 
 def _wants_real_app(environ: MutableMapping[str, str]) -> bool:

@@ -20,10 +20,11 @@ from granian.http import HTTP1Settings
 
 from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
+from tokensvc.cli.last_good import LAST_GOOD, inherited_settings
 from tokensvc.cli.loading import demand_storage, settings_or_exit
 from tokensvc.cli.side_process import DRAIN_S, worker_beside
+from tokensvc.settings import Settings
 from tokensvc.settings_loading import ConfigurationError, load_settings
-from tokensvc.settings_sections import ServerSettings
 
 HEADER_READ_TIMEOUT_MS: Final = 10_000
 MAX_HEAD_BYTES: Final = 65_536
@@ -85,11 +86,13 @@ def serve(*, with_worker: bool, **options: int | str | None) -> None:
             beside.enter_context(_shared_metrics())
         if with_worker:
             beside.enter_context(worker_beside())
-        run_server(settings.server)
+        run_server(settings)
 
 
-def run_server(server: ServerSettings) -> None:
+def run_server(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; then finish what is being answered, and return."""
+    LAST_GOOD.keep(settings)
+    server = settings.server
     host = "127.0.0.1" if server.host == "localhost" else server.host
     _demand_free_port(host, server.port)
     os.register_at_fork(before=_block_endings, after_in_parent=_unblock_endings)
@@ -113,6 +116,7 @@ def run_server(server: ServerSettings) -> None:
         log_dictconfig=LOG_TO_STDERR,
     )
     granian.on_startup(lambda: _reload_on_hangup(granian.signal_handler_reload))
+    granian.on_startup(lambda: LAST_GOOD.keep_fresh(os.environ))
     granian.serve()
 
 
@@ -144,7 +148,7 @@ def _reload_on_hangup(reload_workers: Callable[[], None]) -> None:
 
     def reload(_signal: int, _frame: FrameType | None) -> None:
         try:
-            load_settings(os.environ)
+            LAST_GOOD.keep(load_settings(os.environ))
         except ConfigurationError as error:
             for fault in error.faults:
                 click.echo(f"not reloaded: {fault}", err=True)
@@ -204,7 +208,11 @@ def worker_application() -> Flask:
         return event
 
     granian_signals.set_sync_signals = set_handlers_and_listen
-    return create_app()
+    settings, events = inherited_settings()
+    app = create_app(settings)
+    for event in events:
+        app.extensions["tokensvc"].notify(event)
+    return app
 
 
 def _block_endings() -> None:
