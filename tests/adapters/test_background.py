@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from tests.exhaustion import no_threads
 from tests.fakes import Notices
 from tokensvc.adapters.background import Periodic
 
@@ -121,3 +122,40 @@ def test_what_was_never_begun_is_not_begun_by_a_fork() -> None:
     work.restart_in_child()
 
     assert "work" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_work_begins_with_the_next_piece_where_no_thread_could_be_had() -> None:
+    """A process at its limit of threads is told of, and has its work done when it has room."""
+    notices, turns = Notices(), queue.Queue[int]()
+
+    def act() -> float:
+        turns.put(1)
+        return NEVER_S
+
+    work = Periodic("work", act, notify=notices)
+    with no_threads():
+        begun = work.start_or_wake()
+
+    assert (begun, work.start_or_wake()) == (False, True)
+    assert turns.get(timeout=SOON_S) == 1
+    assert [event.facts for event in notices.events] == [{"work": "work", "kind": "RuntimeError"}]
+    work.stop()
+
+
+def test_start_that_fails_can_be_stopped_and_made_again() -> None:
+    """At start-up it is the caller who learns of it; nothing half begun is left."""
+    turns: queue.Queue[int] = queue.Queue()
+
+    def act() -> float:
+        turns.put(1)
+        return NEVER_S
+
+    work = Periodic("work", act, notify=Notices())
+    with no_threads(), pytest.raises(RuntimeError):
+        work.start()
+    work.stop()
+
+    work.start()
+
+    assert turns.get(timeout=SOON_S) == 1
+    work.stop()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.exhaustion import no_threads
 from tokensvc.adapters.connecting import AddressInfo, Resolver, open_socket
 
 SOON_S = 10.0
@@ -182,3 +183,12 @@ def test_child_does_not_wait_for_its_parents_look_up() -> None:
     release.set()
 
     assert child.exitcode == 0
+
+
+def test_look_up_without_a_thread_fails_and_the_next_one_is_made() -> None:
+    """A process at its limit of threads cannot look up; once it has room it can."""
+    resolver = a_resolver(("127.0.0.1", 1))
+    with no_threads(), pytest.raises(OSError, match="no thread for the look-up"):
+        resolver.addresses("x", 1, SOON_S)
+
+    assert resolver.addresses("x", 1, SOON_S) == [info(("127.0.0.1", 1))]

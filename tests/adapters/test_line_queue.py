@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.exhaustion import no_threads
 from tests.fakes import Notices
 from tokensvc.adapters.line_queue import LineQueue
 
@@ -147,3 +148,36 @@ def test_forked_process_writes_its_own_lines(pipe: Pipe) -> None:
     received = all_of(pipe, queue)
     assert received.count(LINE.encode()) == 20
     assert received.count(b"of the child\n") == 1
+
+
+def test_lines_are_written_once_a_thread_can_be_had(pipe: Pipe) -> None:
+    """A process at its limit of threads keeps its lines, and breaks no request by them."""
+    queue = LineQueue(pipe.writing, notify=Notices())
+    with no_threads():
+        queue.write("first\n")
+        queue.write("second\n")
+
+    queue.write("third\n")
+
+    pipe.reader.start()
+    assert all_of(pipe, queue) == b"first\nsecond\nthird\n"
+
+
+def test_lines_that_could_not_be_written_are_counted(pipe: Pipe) -> None:
+    """A line that the reader's end refuses is lost, and told of when one gets through."""
+    notices = Notices()
+    queue = LineQueue(pipe.writing, notify=notices)
+    spare = os.dup(pipe.writing)
+    os.dup2(pipe.reading, pipe.writing)
+    for _ in range(3):
+        queue.write(LINE)
+    assert queue.drain(SOON_S)
+    os.dup2(spare, pipe.writing)
+    os.close(spare)
+
+    queue.write("here again\n")
+
+    assert all_of(pipe, queue) == b"here again\n"
+    assert [(event.name, event.facts, event.is_alarm) for event in notices.events] == [
+        ("log_lines_lost", {"lines": 3}, True)
+    ]

@@ -1,11 +1,15 @@
 """Whether Redis is asked: not while it is lost, again and again beside the requests, then anew."""
 
+import time
+
 import pytest
 from redis import exceptions as faults
 
+from tests.exhaustion import no_threads
 from tests.fakes import Notices
 from tokensvc.adapters.redis_health import CALM_S, IDLE_S, RedisHealth, reason_of
 
+SOON_S = 10.0
 REFUSED = faults.ConnectionError("refused")
 
 
@@ -126,3 +130,20 @@ def test_key_fault_is_told_once_a_minute(rig: Rig) -> None:
 def test_reason_is_a_word_of_ours(error: Exception, reason: str) -> None:
     """What the server wrote is never quoted."""
     assert reason_of(error) == reason
+
+
+def test_redis_is_found_though_no_thread_could_be_had_when_it_was_lost() -> None:
+    """A process at its limit of threads asks with the next login that it has room for."""
+    health = RedisHealth(lambda: None, notify=Notices())
+    with no_threads():
+        health.fail(REFUSED, health.epoch)
+        health.count_login()
+    assert not health.is_up
+
+    health.count_login()
+
+    deadline = time.monotonic() + SOON_S
+    while not health.is_up and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert health.is_up
+    health.stop()

@@ -18,6 +18,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from tests.builders import APP_ID, GENEROUS, a_service
+from tests.exhaustion import no_threads
 from tests.fakes import Notices
 from tests.raw_server import an_answer, raw_server
 from tests.upstreams import Clock
@@ -316,3 +317,18 @@ def test_services_on_one_redis_spend_one_plan(redis_url: str) -> None:
     # Between Redis's answer and its being known here one more login may slip through.
     assert later[-1] == 503
     assert 4 <= later.count(201) <= 5
+
+
+def test_spending_is_told_though_no_thread_could_be_had_at_first(redis_url: str) -> None:
+    """A process at its limit of threads tells Redis with a later call."""
+    first, second = a_spending(redis_url), a_spending(redis_url)
+    with no_threads():
+        first.tell(WINDOW, 3)
+
+    first.tell(WINDOW, 4)
+
+    deadline = time.monotonic() + SOON_S
+    while second.others(WINDOW) != 4 and time.monotonic() < deadline:
+        turn(second, WINDOW, 0)
+    assert second.others(WINDOW) == 4
+    first.stop()

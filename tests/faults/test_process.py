@@ -15,7 +15,8 @@ from typing import Final
 import pytest
 import requests
 
-from tests.builders import a_token, bearer
+from tests.builders import a_service, a_token, bearer
+from tests.exhaustion import no_threads
 from tests.faults.rows import Row
 from tests.processes import Process, serving
 from tests.raw_server import an_answer, raw_server
@@ -124,6 +125,19 @@ def test_sigterm_drains(tmp_path: Path) -> None:
         assert process.popen.wait(30) == 0
     assert [answer.result() for answer in logins] == [TOLD_TO_END.status] * 8
     assert len([line for line in process.records() if line["status"] == 201]) == 8
+
+
+def test_threads_used_up() -> None:
+    """Without a thread a login is told to come back, as no defect; with one it succeeds."""
+    with raw_server(an_answer(TOKEN)) as vendor:
+        service = a_service({"cometchat": {"base_url": f"{vendor.url}/v3"}})
+        with no_threads():
+            during = service.login()
+
+        after = service.login()
+
+    assert (during.status_code, during.get_json()["code"]) == (503, "directory_unavailable")
+    assert after.status_code == 201
 
 
 def test_descriptors_used_up(tmp_path: Path) -> None:

@@ -30,24 +30,38 @@ class Periodic:
         os.register_at_fork(after_in_child=lambda: _restart(itself()))
 
     def start(self) -> None:
-        """Begin, with a first turn at once."""
-        self._wanted = True
+        """Begin, with a first turn at once; raises RuntimeError where no thread can be had."""
         # Events and locks of before a fork may be held by threads that are not here.
         self._due = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+        self._wanted = True
+        try:
+            thread.start()
+        except RuntimeError:
+            self._wanted = False
+            raise
+        self._thread = thread
 
     def wake(self) -> None:
         """Let the next turn come now."""
         self._due.set()
 
-    def start_or_wake(self) -> None:
-        """Begin when there is work for the first time, else let the next turn come now."""
+    def start_or_wake(self) -> bool:
+        """Begin when there is work for the first time, else let the next turn come now.
+
+        Returns whether there is a thread. A process at its limit gets none, and
+        begins with a later piece of work: whoever has this one must not fail by it.
+        """
         with self._beginning:
-            if self._thread is None:
-                self.start()
-            else:
+            if self._thread is not None:
                 self.wake()
+                return True
+            try:
+                self.start()
+            except RuntimeError as error:
+                self._tell(error)
+                return False
+            return True
 
     def stop(self) -> None:
         """End after the turn that is under way."""
@@ -60,8 +74,9 @@ class Periodic:
     def restart_in_child(self) -> None:
         """Begin anew in a forked process, if there was a thread in its parent."""
         self._beginning = threading.Lock()
+        self._thread = None
         if self._wanted:
-            self.start()
+            self.start_or_wake()
 
     def _run(self) -> None:
         while self._wanted:
@@ -73,9 +88,12 @@ class Periodic:
         try:
             return self._act()
         except Exception as error:  # noqa: BLE001 (whatever it was, the next turn must come)
-            facts = {"work": self._name, "kind": type(error).__name__}
-            self._notify(OperationalEvent("background_work_failed", facts, is_alarm=True))
+            self._tell(error)
             return self._retry_s
+
+    def _tell(self, error: Exception) -> None:
+        facts = {"work": self._name, "kind": type(error).__name__}
+        self._notify(OperationalEvent("background_work_failed", facts, is_alarm=True))
 
 
 def _restart(periodic: Periodic | None) -> None:

@@ -1,5 +1,6 @@
 """Connecting: a name looked up and a socket opened, both within the time there is."""
 
+import errno
 import os
 import socket
 import threading
@@ -32,13 +33,24 @@ class Resolver:
         with self._lock:
             pending = self._pending.get(key)
             if pending is None:
-                pending = self._pending[key] = _Pending()
-                threading.Thread(target=self._look_up, args=(key, pending), daemon=True).start()
+                pending = self._begin(key)
         if not pending.done.wait(timeout_s):
             raise TimeoutError
         if pending.found is None:
             raise socket.gaierror(pending.errno, "the name has no address")
         return pending.found
+
+    def _begin(self, key: tuple[int, str, int]) -> "_Pending":
+        pending = _Pending()
+        thread = threading.Thread(target=self._look_up, args=(key, pending), daemon=True)
+        # Before the start, because the thread takes it out again.
+        self._pending[key] = pending
+        try:
+            thread.start()
+        except RuntimeError:
+            del self._pending[key]
+            raise OSError(errno.EAGAIN, "no thread for the look-up") from None
+        return pending
 
     def _look_up(self, key: tuple[int, str, int], pending: "_Pending") -> None:
         _, host, port = key

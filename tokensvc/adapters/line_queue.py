@@ -37,7 +37,7 @@ class LineQueue:
         os.register_at_fork(after_in_child=lambda: _begin_anew(itself()))
 
     def write(self, line: str) -> int:
-        """Take *line*; it is written soon."""
+        """Take *line*; it is written soon, or with a later one where no thread can be had."""
         with self._changed:
             if not self._is_running:
                 self._start()
@@ -63,14 +63,23 @@ class LineQueue:
         self._lost = 0
         self._is_writing = False
         self._is_running = False
+        self._finalizer: Finalize | None = None
 
     def _start(self) -> None:
+        if self._finalizer is None:
+            # Not atexit: a worker process that multiprocessing has made ends without it.
+            self._finalizer = Finalize(None, self._end, exitpriority=0)
+        try:
+            threading.Thread(target=self._run, name="log lines", daemon=True).start()
+        except RuntimeError:
+            # The process is at its limit of threads: the next line tries again.
+            return
         self._is_running = True
-        threading.Thread(target=self._run, name="log lines", daemon=True).start()
-        # Not atexit: a worker process that multiprocessing has made ends without it.
-        Finalize(None, self._end, exitpriority=0)
 
     def _end(self) -> None:
+        with self._changed:
+            if not self._is_running:
+                self._start()
         if not self.drain(DRAIN_S):
             _LOG.error("log_lines_lost: %d", len(self._lines) + self._lost)
 

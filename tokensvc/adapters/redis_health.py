@@ -79,7 +79,8 @@ class RedisHealth:
         self._due_at = 0.0
         self._logins = 0
         self._key_fault_told_at = float("-inf")
-        self._asking: Periodic | None = None
+        self._asking = Periodic("limit storage", self.ask_again, notify=notify)
+        self._is_asking = False
 
     @property
     def is_up(self) -> bool:
@@ -98,11 +99,13 @@ class RedisHealth:
         """Count a login whose limit was kept by this process alone."""
         with self._lock:
             self._logins += 1
+        if not self._is_asking:
+            # When Redis was lost, no thread could be had.
+            self._is_asking = self._asking.start_or_wake()
 
     def stop(self) -> None:
         """End the thread, if there is one."""
-        if self._asking is not None:
-            self._asking.stop()
+        self._asking.stop()
 
     def ask_again(self) -> float:
         """Ask if it is time to, and return the seconds until the next turn."""
@@ -131,10 +134,7 @@ class RedisHealth:
             self._due_at = now + self._delay_s
             self._is_up, self._changed_at, self._logins = False, now, 0
             self.epoch += 1
-            if self._asking is None:
-                self._asking = Periodic("limit storage", self.ask_again, notify=self._notify)
-                self._asking.start()
-        self._asking.wake()
+        self._is_asking = self._asking.start_or_wake()
         return True
 
     def _return(self) -> None:

@@ -8,7 +8,6 @@ answer that was lost, it is still the same.
 """
 
 import os
-import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -62,8 +61,6 @@ class RedisSpending:
         self._is_lost = False
         self._names: dict[int, str] = {}
         self._periodic = Periodic("request budget", self.exchange, notify=notify)
-        self._start_lock = threading.Lock()
-        self._is_started = False
 
     def others(self, window: int) -> int:
         """Return what the others have spent in *window*, as far as is known; does not wait."""
@@ -114,12 +111,7 @@ class RedisSpending:
         if self._is_lost:
             # The thread asks again at its own pace; each login would have it ask at once.
             return
-        if not self._is_started:
-            with self._start_lock:
-                if not self._is_started:
-                    self._is_started = True
-                    self._periodic.start()
-        self._periodic.wake()
+        self._periodic.start_or_wake()
 
     def _lose(self) -> None:
         if not self._is_lost:

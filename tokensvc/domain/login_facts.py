@@ -85,7 +85,7 @@ class LoginFacts:
         self._known = KnownProfiles(max_known, clocks.monotonic)
         self._dropped = 0
         self._lock = threading.Lock()
-        self.wake: Callable[[], None] = lambda: None
+        self.wake: Callable[[], object] = lambda: None
 
     def observe(self, login: Login) -> None:
         """Take in a login, unless it tells nothing or too many are waiting."""
