@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from tests.redis_server import OTHER_PASSWORD, a_redis
 from tests.rotating import a_file, a_key_table, a_rig, an_api_key_file, signed
 from tests.security.forging import RS, RS_OTHER, jwk, pem
 from tokensvc.app import app_around
+from tokensvc.rotation import SecretsInForce
 from tokensvc.services import assemble
 from tokensvc.settings_loading import load_settings
 
@@ -236,6 +238,26 @@ def test_old_and_new_are_masked(tmp_path: Path) -> None:
     rig.service.login(headers={"User-Agent": f"app {SECRET} {OTHER_SECRET}"})
 
     assert rig.log.lines()[-1]["user_agent"] == "app [masked] [masked]"
+
+
+def test_new_secret_is_masked_before_it_is_in_force(tmp_path: Path) -> None:
+    """Whoever is told to mask it can rely on that nothing has used it yet."""
+    settings = load_settings(
+        an_environment(TOKENSVC_COMETCHAT__API_KEY=None, **an_api_key_file(tmp_path))
+    )
+    in_force_while_masking: list[str] = []
+
+    def mask(secrets: Iterable[str]) -> None:
+        assert OTHER_API_KEY in list(secrets)
+        in_force_while_masking.extend(in_force.api_keys())
+
+    in_force = SecretsInForce(settings, mask=mask)
+    (file,) = in_force.files()
+    a_file(tmp_path, "api_key", OTHER_API_KEY)
+
+    assert file.reread()
+    assert in_force_while_masking == [API_KEY]
+    assert list(in_force.api_keys()) == [OTHER_API_KEY]
 
 
 def test_no_thread_without_files(tmp_path: Path) -> None:
