@@ -231,6 +231,7 @@ def _outside_asides(rooms: list[str]) -> list[str]:
         *("domain/model.py", "domain/audit.py", "domain/uids.py", "domain/profiles.py"),
         *("domain/strict_json.py", "domain/errors.py", "adapters/jws.py", "adapters/key_sets.py"),
         *("web/client_address.py", "web/problems.py", "adapters/audit_log.py"),
+        "adapters/log_lines.py",  # how audit_log.py spells them
         "adapters/secrets.py",  # whatever is in force, which its users ask for by turns
         "rotation.py",
         "adapters/limit_storage.py",  # the shelf of the limiter, which guard.py asks

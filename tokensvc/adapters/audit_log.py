@@ -4,11 +4,13 @@ import json
 import re
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import chain
 from typing import Final, Protocol
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from tokensvc.adapters.log_lines import rendered
 from tokensvc.domain.audit import OperationalEvent, RequestRecord
 
 MASK: Final = "[masked]"
@@ -45,8 +47,8 @@ class AuditLog:
             processors=[
                 structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
                 _time_first,
-                structlog.processors.JSONRenderer(),
                 self._without_secrets,
+                _as_line,
             ],
             wrapper_class=structlog.BoundLogger,
         )
@@ -54,7 +56,8 @@ class AuditLog:
     def mask(self, secrets: Iterable[str]) -> None:
         """Let *secrets* through no more; those from before stay masked."""
         self._secrets.update(dict.fromkeys(filter(None, secrets)))
-        literal = [re.escape(json.dumps(secret)[1:-1]) for secret in self._secrets]
+        spellings = [(secret, json.dumps(secret)[1:-1]) for secret in self._secrets]
+        literal = [re.escape(text) for text in dict.fromkeys(chain.from_iterable(spellings))]
         self._masked = re.compile("|".join([*literal, *_TOKEN_SHAPES]))
 
     def __call__(self, record: RequestRecord) -> None:
@@ -67,8 +70,15 @@ class AuditLog:
         with suppress(OSError, ValueError):
             self._log.msg(event.name, **event.facts, alarm=event.is_alarm)
 
-    def _without_secrets(self, _logger: WrappedLogger, _method: str, line: str | EventDict) -> str:
-        return self._masked.sub(MASK, str(line))
+    def _without_secrets(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        # Before anything is escaped or cut: a mask over half an escape would break the line's
+        # JSON, and half a secret is known by no pattern.
+        return {name: self._without_secret(value) for name, value in line.items()}
+
+    def _without_secret(self, value: object) -> object:
+        if isinstance(value, list):
+            return [self._without_secret(member) for member in value]
+        return self._masked.sub(MASK, value) if isinstance(value, str) else value
 
 
 class _LineLogger:
@@ -89,6 +99,10 @@ class _LineLogger:
 def _time_first(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
     """Order the line as people read it."""
     return {"time": line.pop("time"), "event": line.pop("event"), **line}
+
+
+def _as_line(_logger: WrappedLogger, _method: str, line: EventDict) -> str:
+    return rendered(line)
 
 
 def _facts(record: RequestRecord) -> dict[str, object]:
