@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from typing import Final
 
 from flask import Blueprint, request
@@ -17,7 +16,6 @@ from tokensvc.domain.errors import (
     DirectoryUnavailableError,
     KeysUnavailableError,
     MediaTypeError,
-    OverloadedError,
     RateLimitedError,
     RequestError,
     SessionError,
@@ -33,6 +31,7 @@ from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import Session
 from tokensvc.domain.ports import SessionVerifier
 from tokensvc.domain.strict_json import JSONError, parse_json
+from tokensvc.web.body_places import BodyPlaces
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller, signed_in
 from tokensvc.web.openapi import Operation, documented
@@ -41,6 +40,8 @@ from tokensvc.web.record import current_record
 MAX_BODY_BYTES: Final = 1024
 MAX_BODIES_AT_ONCE: Final = 8
 """Bodies that are waited for in a process; clients have no need to send one."""
+MAX_BODIES_OF_ONE: Final = 1
+"""Of these, one user's."""
 TOKEN_ANSWER: Final = {
     "type": "object",
     "required": [
@@ -111,7 +112,7 @@ class TokenRoom:
 def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blueprint:
     """Return the routes that issue tokens."""
     tokens = Blueprint("tokens", __name__, url_prefix="/v1")
-    body_places = BoundedSemaphore(MAX_BODIES_AT_ONCE)
+    body_places = BodyPlaces(MAX_BODIES_AT_ONCE, of_one=MAX_BODIES_OF_ONE)
 
     @tokens.post("/auth-tokens")
     @documented(CREATE_AUTH_TOKEN)
@@ -140,7 +141,7 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
     return tokens
 
 
-def _demand_empty_body(places: BoundedSemaphore) -> None:
+def _demand_empty_body(places: BodyPlaces) -> None:
     """Refuse any wish in the body: who is logged in is for the session token alone to say.
 
     A body can be sent as slowly as its sender likes, and the server waits: no more
@@ -151,12 +152,8 @@ def _demand_empty_body(places: BoundedSemaphore) -> None:
     """
     if not request.content_length and "Transfer-Encoding" not in request.headers:
         return
-    if not places.acquire(blocking=False):
-        raise OverloadedError("body_places_full")
-    try:
+    with places.place_of(caller()):
         body = request.get_data(cache=False)
-    finally:
-        places.release()
     if not body or len(body) < (request.content_length or 0):
         raise RequestError("body_unreadable")
     if len(body) > MAX_BODY_BYTES:
