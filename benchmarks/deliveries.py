@@ -1,6 +1,6 @@
 """Deliveries at a steady rate on SQLite while logins go on: how soon each is acknowledged.
 
-Run: PYTHONPATH=. .venv/bin/python benchmarks/deliveries.py [--seconds 30] [--processes 0]
+Run: PYTHONPATH=. .venv/bin/python benchmarks/deliveries.py [--seconds 30] [--rate 1000]
 
 The sender is an open loop: it does not wait for answers before it sends on, and each
 time is counted from when the delivery was due, not from when a connection was free.
@@ -35,7 +35,8 @@ LOGINS_PER_S = 50
 WARM_UP_S = 2.0
 USERS = 5_000
 WHO_LOGS_IN = 200
-CONNECTIONS = 64
+CONNECTIONS = 200
+"""As many senders at once; with fewer, what is due would wait for a connection of ours."""
 P99_MS = 50.0
 NOBODY_ANSWERED_S = 30.0
 SOURCE = SOURCES["standard"]
@@ -192,11 +193,11 @@ def logins(count: int) -> list[bytes]:
     return [made[number % WHO_LOGS_IN] for number in range(count)]
 
 
-def streams(run: str, seconds: float) -> list[Stream]:
+def streams(run: str, seconds: float, per_s: int = DELIVERIES_PER_S) -> list[Stream]:
     """Return what goes on side by side for *seconds*."""
-    counts = [int(rate * seconds) for rate in (DELIVERIES_PER_S, LOGINS_PER_S)]
+    counts = [int(rate * seconds) for rate in (per_s, LOGINS_PER_S)]
     return [
-        Stream("deliveries", 202, DELIVERIES_PER_S, deliveries(run, counts[0])),
+        Stream("deliveries", 202, per_s, deliveries(run, counts[0])),
         Stream("logins", 201, LOGINS_PER_S, logins(counts[1])),
     ]
 
@@ -251,6 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--with-worker", action="store_true", help="Apply them meanwhile.")
+    parser.add_argument("--rate", type=int, default=DELIVERIES_PER_S, help="Deliveries a second.")
     parser.add_argument("--processes", type=int, default=0, help="Of the server; 0: one per core.")
     chosen = parser.parse_args()
     print(
@@ -263,8 +265,8 @@ def main() -> None:
             Path(folder), processes=chosen.processes, with_worker=chosen.with_worker
         ) as process,
     ):
-        asyncio.run(send_all(streams("warm-up", WARM_UP_S), process.url))
-        measured = streams("measured", chosen.seconds)
+        asyncio.run(send_all(streams("warm-up", WARM_UP_S, chosen.rate), process.url))
+        measured = streams("measured", chosen.seconds, chosen.rate)
         gc.freeze()
         used_s = cpu_s(process.popen.pid)
         began_at = asyncio.run(send_all(measured, process.url))
