@@ -1,6 +1,7 @@
 """The service under its own server: granian, threads, and room for the probes."""
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -31,6 +32,7 @@ MAX_HEAD_BYTES: Final = 65_536
 """What a connection may make the server keep; its own default is 400 KB, for each of them."""
 MAX_CONNECTIONS: Final = 10_000
 """Open connections per process: idle ones cost little, and must not shut out the others."""
+DRAIN_MARGIN_S: Final = 5
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _ENDINGS: Final = {signal.SIGINT, signal.SIGTERM}
 
@@ -112,12 +114,17 @@ def run_server(settings: Settings) -> None:
         ),
         websockets=False,
         respawn_failed_workers=True,
-        workers_kill_timeout=DRAIN_S,
+        workers_kill_timeout=drain_s(settings),
         log_dictconfig=LOG_TO_STDERR,
     )
     granian.on_startup(lambda: _reload_on_hangup(granian.signal_handler_reload))
     granian.on_startup(lambda: LAST_GOOD.keep_fresh(os.environ))
     granian.serve()
+
+
+def drain_s(settings: Settings) -> int:
+    """Return how long a worker may finish its answers: longer than a login's deadline."""
+    return max(DRAIN_S, math.ceil(settings.cometchat.total_timeout_s) + DRAIN_MARGIN_S)
 
 
 @contextmanager
