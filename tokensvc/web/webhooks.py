@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from threading import BoundedSemaphore
 from typing import Final
 
 from flask import Blueprint, g, request
@@ -22,6 +21,7 @@ from tokensvc.domain.errors import (
     StorageUnavailableError,
 )
 from tokensvc.domain.receiving import Receiver
+from tokensvc.web.body_places import BodyPlaces
 from tokensvc.web.failed_attempts import network_of
 from tokensvc.web.openapi import Operation, documented
 from tokensvc.web.record import current_record
@@ -29,6 +29,8 @@ from tokensvc.web.record import current_record
 MAX_BODY_BYTES: Final = 256 * 1024
 MAX_BODIES_AT_ONCE: Final = 32
 """Bodies that are waited for in a process: a sender's is there at once."""
+MAX_BODIES_OF_ONE: Final = 16
+"""Of these, what one source's from one address may be: a stranger shall not hold all."""
 NO_STORE: Final = {"Cache-Control": "no-store"}
 _CHALLENGE: Final = re.compile(r"[\x21-\x7e]{1,1000}")
 _COUNT: Final = {"type": "integer", "minimum": 0}
@@ -92,8 +94,9 @@ class WebhookRoom:
 def webhooks_blueprint(room: WebhookRoom, limiter: Limiter, *, per_source: str) -> Blueprint:
     """Return the routes that senders of webhooks call."""
     webhooks = Blueprint("webhooks", __name__, url_prefix="/v1")
-    body_places = BoundedSemaphore(MAX_BODIES_AT_ONCE)
-    limited = limiter.limit(per_source, key_func=_source_and_address(room))
+    body_places = BodyPlaces(MAX_BODIES_AT_ONCE, of_one=MAX_BODIES_OF_ONE)
+    whose = _source_and_address(room)
+    limited = limiter.limit(per_source, key_func=whose)
 
     @webhooks.post("/webhooks/<source>")
     @documented(TAKE_DELIVERY)
@@ -109,7 +112,7 @@ def webhooks_blueprint(room: WebhookRoom, limiter: Limiter, *, per_source: str) 
         record = current_record()
         delivery = Delivery(
             unverified_headers={name.lower(): value for name, value in request.headers},
-            unverified_body=_body(body_places),
+            unverified_body=_body(body_places, whose()),
             received_at=record.started_at,
         )
         receipt = endpoint.receiver.receive(delivery)
@@ -153,19 +156,15 @@ def _source_and_address(room: WebhookRoom) -> Callable[[], str]:
     return key
 
 
-def _body(places: BoundedSemaphore) -> bytes:
+def _body(places: BodyPlaces, whose: str) -> bytes:
     """Return the body as it came, or refuse it for its size.
 
     It can be sent as slowly as its sender likes, and the server waits: no more
     threads than there are *places* do that at once.
     """
     request.max_content_length = MAX_BODY_BYTES + 1
-    if not places.acquire(blocking=False):
-        raise OverloadedError("body_places_full")
-    try:
+    with places.place_of(whose):
         body = request.get_data(cache=False)
-    finally:
-        places.release()
     if len(body) > MAX_BODY_BYTES:
         # A body of undeclared length is cut by the framework, not refused.
         raise BodyTooLargeError("body_too_large")
