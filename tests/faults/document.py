@@ -14,6 +14,7 @@ HERE: Final = Path(__file__).parent
 DOCUMENT: Final = HERE.parents[1] / "docs" / "faults.md"
 NO_ANSWER: Final = "no answer from this process; a load balancer or a second try finds another"
 STORED: Final = 202
+MOST_WORDS: Final = 2
 NOTHING: Final = "nothing out of the ordinary"
 INTRODUCTION: Final = """\
 # What happens when a neighbour fails
@@ -74,7 +75,8 @@ def _client_sees(row: Told) -> str:
 
 def _operator_sees(row: Told) -> str:
     words = row.operator.split()
-    if all(word.replace("_", "").isalnum() for word in words):
+    # A reason, or an event with its reason; whatever is longer is a sentence.
+    if len(words) <= MOST_WORDS and all(word.replace("_", "").isalnum() for word in words):
         return ", ".join(f"`{word}`" for word in words) or NOTHING
     return row.operator
 
