@@ -634,22 +634,6 @@ def test_everybody_is_no_proxy(network: str) -> None:
     assert "must not be all addresses" in fault
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "TOKENSVC_COMETCHAT__API_KEY",
-        "TOKENSVC_COMETCHAT__API_KEY_PREVIOUS",
-        "TOKENSVC_AUDIT__LOG_KEY",
-    ],
-)
-def test_session_secret_has_no_second_use(name: str) -> None:
-    """Whoever reads the one must not be able to sign with it."""
-    changes: dict[str, Any] = {name: SECRET}
-    (fault,) = faults_of(**changes)
-
-    assert "it needs its own" in fault
-
-
 @pytest.mark.parametrize("url", ["https://:canary@127.0.0.1/v3", "https://[canary"])
 def test_base_url_holds_no_credentials(url: str) -> None:
     """Nor does the base URL, in any spelling."""

@@ -102,15 +102,7 @@ def faults_across(raw: Mapping[str, Any]) -> Iterator[str]:
     secrets = [secret for session in sessions for secret in _secrets_of(session)]
     if len(set(secrets)) < len(secrets):
         yield "sessions: two issuers have the same secret: each could sign for the other"
-    if set(secrets) & set(_secrets_of_other_use(raw)):
-        yield "sessions: a secret is also cometchat.api_key or audit.log_key: it needs its own"
     yield from _server_faults(raw, development=development)
-
-
-def _secrets_of_other_use(raw: Mapping[str, Any]) -> Iterator[object]:
-    for table, _, name in secret_tables(raw):
-        if name in {"api_key", "api_key_previous", "log_key"}:
-            yield text_of(table.get(name))
 
 
 def _secrets_of(session: Mapping[str, Any]) -> set[object]:
