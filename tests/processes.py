@@ -20,6 +20,7 @@ from tests.builders import an_environment
 from tests.databases import a_sqlite_database, sqlite_url
 
 READY_WITHIN_S = 30.0
+WRITTEN_WITHIN_S = 10.0
 
 
 @dataclass
@@ -34,6 +35,18 @@ class Process:
     def records(self) -> list[dict[str, Any]]:
         """Return the audit lines so far; a line that is no JSON is an error."""
         return [json.loads(line) for line in self.stdout.read_text().splitlines()]
+
+    def record_of(self, user_agent: str) -> dict[str, Any]:
+        """Return the audit line of a request, as soon as it is written: a thread does that."""
+        deadline = time.monotonic() + WRITTEN_WITHIN_S
+        while time.monotonic() < deadline:
+            whole = self.stdout.read_text().rpartition("\n")[0]
+            for line in map(json.loads, whole.splitlines()):
+                if line.get("user_agent") == user_agent:
+                    found: dict[str, Any] = line
+                    return found
+            time.sleep(0.02)
+        raise AssertionError(f"no line of {user_agent}: {self.stdout.read_text()}")
 
     def end(self) -> int:
         """Ask the process to end and return its exit code."""

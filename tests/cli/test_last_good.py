@@ -156,6 +156,8 @@ def test_secret_that_changes_is_kept_soon(tmp_path: Path) -> None:
         last_good.keep_fresh(environ)
 
         assert soon(lambda: last_good.kept == changed)
+        last_good.rest()
+        assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, handler)

@@ -145,9 +145,9 @@ def test_header_twins(service: Process, order: str) -> None:
     real, twin = "X-Forwarded-For: 198.51.100.1", "X_Forwarded_For: 203.0.113.9"
     headers = {"real-last": [twin, real], "twin-last": [real, twin], "twin-alone": [twin]}[order]
 
-    exchange(service.url, a_login("User-Agent: twins", *headers))
+    exchange(service.url, a_login(f"User-Agent: {order}", *headers))
 
-    record = [line for line in service.records() if line.get("user_agent") == "twins"][-1]
+    record = service.record_of(order)
     assert record["client_address"] == ("198.51.100.1" if order == "real-last" else "203.0.113.9")
 
 

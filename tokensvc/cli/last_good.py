@@ -44,6 +44,10 @@ class LastGoodSettings:
         signal.signal(signal.SIGALRM, refresh)
         signal.setitimer(signal.ITIMER_REAL, REFRESH_EVERY_S, REFRESH_EVERY_S)
 
+    def rest(self) -> None:
+        """Load the settings no more: at the end of a process its signals kill it."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
     def refresh(self, environ: Mapping[str, str]) -> None:
         """Keep what *environ* asks for now, if it can be used; the workers tell if it cannot."""
         try:

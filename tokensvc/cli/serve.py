@@ -119,7 +119,10 @@ def run_server(settings: Settings) -> None:
     )
     granian.on_startup(lambda: _reload_on_hangup(granian.signal_handler_reload))
     granian.on_startup(lambda: LAST_GOOD.keep_fresh(os.environ))
-    granian.serve()
+    try:
+        granian.serve()
+    finally:
+        LAST_GOOD.rest()
 
 
 def drain_s(settings: Settings) -> int:
