@@ -147,7 +147,6 @@ async function start() {
   place = await (await fetch("place")).json();
   find("#target").textContent = `tokensvc: ${place.endpoint} — CometChat: ${place.cometchat}`;
   const deactivated = find('[data-refusal="deactivated"]');
-  deactivated.disabled = !place.deactivatedUser;
   if (!place.deactivatedUser) deactivated.title = "With the emulator only";
   find("#login").addEventListener("submit", (event) => { event.preventDefault(); login(find("#user").value); });
   find("#user").addEventListener("input", mark);
@@ -156,6 +155,9 @@ async function start() {
   find('[data-refusal="over-the-limit"]').addEventListener("click", () => login("hasty", "over-the-limit"));
   deactivated.addEventListener("click", () => login(place.deactivatedUser));
   mark();
+  // Only now: whoever is quicker than the page would press a button that does nothing.
+  document.querySelectorAll("button").forEach((button) => { button.disabled = false; });
+  deactivated.disabled = !place.deactivatedUser;
 }
 
 start().catch(fail);
