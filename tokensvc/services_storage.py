@@ -19,7 +19,6 @@ class Storage:
     inbox: SQLInbox
     accounts: SQLAccounts
     keep_done_s: float
-    now: Callable[[], float]
     is_chosen: bool
     """Whether the operator has named the database. The default one is made at the start."""
 
@@ -27,10 +26,6 @@ class Storage:
     def is_kept(self) -> bool:
         """Whether there is a database: the default one may be impossible to make."""
         return self.is_chosen or self.database.file is None or self.database.file.exists()
-
-    def forget_done(self) -> int:
-        """Delete the events that were done longer ago than they stay known; return how many."""
-        return self.inbox.forget_done(before=self.now() - self.keep_done_s)
 
 
 def storage_of(settings: Settings, *, now: Callable[[], float] = time.time) -> Storage:
@@ -47,6 +42,5 @@ def storage_of(settings: Settings, *, now: Callable[[], float] = time.time) -> S
         inbox=SQLInbox(database, now=now),
         accounts=SQLAccounts(database, now=now),
         keep_done_s=storage.keep_done_days * 86400,
-        now=now,
         is_chosen="url" in storage.model_fields_set,
     )

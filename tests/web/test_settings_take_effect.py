@@ -1,5 +1,6 @@
 """Settings take effect: each one that an operator may change changes what happens."""
 
+import io
 import json
 import socket
 import time
@@ -27,6 +28,7 @@ from tokensvc.domain.accounts import Account
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.model import Uid
 from tokensvc.services_storage import Storage, storage_of
+from tokensvc.services_sync import assemble_sync
 
 ANSWER = json.dumps({"data": {"uid": "alice", "authToken": "alice_1"}}).encode()
 
@@ -215,7 +217,13 @@ def test_how_long_done_events_stay_known(
     assert claim is not None
     five_days_ago.inbox.done(claim)
 
-    assert storage_with(sqlite_url, keep_done_days=keep_done_days).forget_done() == forgotten
+    log = io.StringIO()
+    storage = {"url": sqlite_url, "keep_done_days": keep_done_days}
+    sync = assemble_sync(settings(storage=storage), now=lambda: NOW, log_stream=log)
+    sync.house.forget_done()
+
+    assert sum(json.loads(line)["count"] for line in log.getvalue().splitlines()) == forgotten
+    assert five_days_ago.inbox.put([an_event()], body_hash=b"x") == bool(forgotten)
 
 
 def test_pool_size_and_patience(sqlite_url: str) -> None:
