@@ -116,7 +116,7 @@ def assemble(
         watcher=watcher,
         notify=notify,
         key_sets=tuple(remote.values()),
-        background=_background(watcher, notify),
+        background=watcher.background(),
     )
 
 
@@ -140,13 +140,6 @@ def _recording(
         server_timing=settings.http.server_timing,
         now=now,
     )
-
-
-def _background(watcher: SecretWatcher, notify: Notify) -> tuple[Periodic, ...]:
-    """Return what there is to do beside the requests: nothing, where no secret is a file."""
-    if not watcher.files:
-        return ()
-    return (Periodic("secret files", watcher.look, notify=notify),)
 
 
 def _inbox(settings: Settings, storage: Storage) -> Inbox:

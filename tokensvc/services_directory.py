@@ -13,6 +13,7 @@ from tokensvc.adapters.upstream import Policy, Upstream
 from tokensvc.domain.audit import Notify
 from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.issuing import Provisioning
+from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.rotation import SecretsInForce
 from tokensvc.settings import Settings
 from tokensvc.web.record import note_vendor_call
@@ -111,4 +112,12 @@ def provisioning_of(settings: Settings) -> Provisioning:
         default_role=provisioning.default_role,
         default_tags=tuple(provisioning.default_tags),
         reactivate_on_login=provisioning.reactivate_on_login,
+    )
+
+
+def lifecycle_policy_of(settings: Settings) -> LifecyclePolicy:
+    """Return what becomes of users who are deleted, and of those who come back."""
+    return LifecyclePolicy(
+        delete_after_s=settings.lifecycle.delete_after_s,
+        allow_recreate=settings.lifecycle.allow_recreate,
     )

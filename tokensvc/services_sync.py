@@ -13,13 +13,12 @@ from tokensvc.adapters.line_queue import stdout_lines
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.domain.audit import Announcer
 from tokensvc.domain.clocks import Clocks
-from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.syncing import UserSync
 from tokensvc.domain.telling import Telling
 from tokensvc.domain.verdicts import Judge
 from tokensvc.domain.working import EventWork, Housekeeping
 from tokensvc.rotation import SecretsInForce
-from tokensvc.services_directory import chat_directory, provisioning_of
+from tokensvc.services_directory import chat_directory, lifecycle_policy_of, provisioning_of
 from tokensvc.services_storage import storage_of
 from tokensvc.settings import Settings
 
@@ -49,18 +48,13 @@ def assemble_sync(
     storage = storage_of(settings, now=now)
     client = chat_directory(settings, secrets, Clocks(now, time.monotonic), notify, share="sync")
     telling = Telling(CometChatUsers(client), provisioning_of(settings))
-    policy = LifecyclePolicy(
-        delete_after_s=settings.lifecycle.delete_after_s,
-        allow_recreate=settings.lifecycle.allow_recreate,
-    )
     work = EventWork(
         inbox=storage.inbox,
-        sync=UserSync(storage.accounts, telling, policy, now),
+        sync=UserSync(storage.accounts, telling, lifecycle_policy_of(settings), now),
         # The jitter of its pauses: workers shall not come back all at once.
         judge=Judge(random.SystemRandom().random),
         notify=notify,
         lease_s=max(settings.worker.lease_s, CALLS_PER_EVENT * settings.cometchat.total_timeout_s),
     )
     house = Housekeeping(storage.inbox, storage.accounts, notify, now, storage.keep_done_s)
-    background = [Periodic("secret files", watcher.look, notify=notify)] if watcher.files else []
-    return SyncServices(work, house, background)
+    return SyncServices(work, house, watcher.background())

@@ -9,12 +9,11 @@ from tokensvc.adapters.cometchat_users import CometChatUsers
 from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.importing import Existing, UserImport
-from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.pacing import Pace, Patience
 from tokensvc.domain.rosters import Columns, RosterReader
 from tokensvc.domain.uids import uid_rule
 from tokensvc.rotation import SecretsInForce
-from tokensvc.services_directory import chat_directory, provisioning_of
+from tokensvc.services_directory import chat_directory, lifecycle_policy_of, provisioning_of
 from tokensvc.services_storage import Storage
 from tokensvc.settings import Settings
 from tokensvc.settings_sections import SessionSettings
@@ -46,11 +45,13 @@ def users_directory(settings: Settings) -> CometChatUsers:
 
 def account_book(settings: Settings, storage: Storage) -> AccountBook:
     """Return where commands write down what they did."""
-    policy = LifecyclePolicy(
-        delete_after_s=settings.lifecycle.delete_after_s,
-        allow_recreate=settings.lifecycle.allow_recreate,
+    return AccountBook(
+        storage.accounts,
+        storage.inbox,
+        lifecycle_policy_of(settings),
+        time.time,
+        lambda: uuid.uuid4().hex,
     )
-    return AccountBook(storage.accounts, storage.inbox, policy, time.time, lambda: uuid.uuid4().hex)
 
 
 def user_import(

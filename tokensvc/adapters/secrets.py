@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from tokensvc.adapters.background import Periodic
 from tokensvc.adapters.key_sets import KeySet, VerificationKey
 from tokensvc.domain.audit import Notify, OperationalEvent
 from tokensvc.domain.deliveries import Delivery, Opened, Sender
@@ -75,6 +76,10 @@ class SecretWatcher:
     def __init__(self, files: Iterable[WatchedFile], *, notify: Notify) -> None:
         self.files = tuple(files)
         self._notify = notify
+
+    def background(self) -> tuple[Periodic, ...]:
+        """Return what there is to do beside the work: nothing, where no secret is a file."""
+        return (Periodic("secret files", self.look, notify=self._notify),) if self.files else ()
 
     def look(self) -> float:
         """Read what has changed, and return the seconds until the next look."""
