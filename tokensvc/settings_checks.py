@@ -79,15 +79,20 @@ class ReadOnce:
         return self._contents[path]
 
 
-def secret_text(path: Path) -> str:
-    """Return the secret in a file, without its line break; a ValueError says what is wrong."""
+def read_text(path: Path) -> str:
+    """Return what is in a file of text; a ValueError says what is wrong with it."""
     try:
-        text = read_file(path).decode("utf-8").strip("\r\n")
+        return read_file(path).decode("utf-8")
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from None
     except ValueError:
         # No UTF-8, or a path with a null byte in it.
         raise ValueError("is not UTF-8") from None
+
+
+def secret_text(path: Path) -> str:
+    """Return the secret in a file, without its line break; a ValueError says what is wrong."""
+    text = read_text(path).strip("\r\n")
     if not text:
         raise ValueError("is empty")
     return text

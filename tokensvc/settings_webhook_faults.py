@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from tokensvc.adapters.senders.registry import SENDERS
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
-from tokensvc.settings_checks import read_file
+from tokensvc.settings_checks import read_text
 from tokensvc.settings_faults import PUBLISHED, is_development, setting_name, text_of, weakness_of
 from tokensvc.settings_webhooks import PUBLIC_KEY_MARK
 
@@ -31,13 +31,7 @@ def fill_webhook_secrets(raw: Mapping[str, Any]) -> Iterator[str]:
 
 def secret_lines(path: Path) -> list[str]:
     """Return the secrets in a file, one in each line; raises ValueError with the fault."""
-    try:
-        lines = read_file(path).decode("utf-8").split("\n")
-    except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
-    except ValueError:
-        # No UTF-8, or a path with a null byte in it.
-        raise ValueError("is not UTF-8") from None
+    lines = read_text(path).split("\n")
     secrets = [line.strip("\r") for line in lines if line.strip("\r")]
     if not secrets:
         raise ValueError("is empty")
