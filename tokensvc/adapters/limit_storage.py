@@ -32,7 +32,28 @@ class SteadyClock:
         return self._offset + time.monotonic()
 
 
-class WindowStorage(Storage, MovingWindowSupport):
+class NoFixedWindows:
+    """What `limits` asks of every storage, where there are moving windows alone."""
+
+    @property
+    def base_exceptions(self) -> type[Exception]:
+        """The errors that a storage of this kind raises by itself."""
+        return ValueError
+
+    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Refuse: fixed windows are not offered, because they let twice the limit through."""
+        raise NotImplementedError
+
+    def get(self, key: str) -> int:
+        """Refuse, as `incr` does."""
+        raise NotImplementedError
+
+    def get_expiry(self, key: str) -> float:
+        """Refuse, as `incr` does."""
+        raise NotImplementedError
+
+
+class WindowStorage(NoFixedWindows, Storage, MovingWindowSupport):
     """Exact moving windows in memory, at one cost for 100 users and for 100,000.
 
     The storage that `limits` brings walks all of its keys from a timer that every
@@ -113,23 +134,6 @@ class WindowStorage(Storage, MovingWindowSupport):
     def check(self) -> bool:
         """Return True: memory is always there."""
         return True
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """The errors that a storage of this kind raises by itself."""
-        return ValueError
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Refuse: fixed windows are not offered, because they let twice the limit through."""
-        raise NotImplementedError
-
-    def get(self, key: str) -> int:
-        """Refuse, as `incr` does."""
-        raise NotImplementedError
-
-    def get_expiry(self, key: str) -> float:
-        """Refuse, as `incr` does."""
-        raise NotImplementedError
 
 
 def storage_url(configured: str) -> str:

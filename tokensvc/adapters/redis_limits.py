@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
-from tokensvc.adapters.limit_storage import SHARED_SCHEME, WindowStorage
+from tokensvc.adapters.limit_storage import SHARED_SCHEME, NoFixedWindows, WindowStorage
 from tokensvc.adapters.redis_deadline import CONNECTIONS, Patience, PatienceSpentError, redis_work
 from tokensvc.adapters.redis_health import RedisHealth
 from tokensvc.domain.audit import Notify
@@ -30,7 +30,7 @@ PROBE_KEY: Final = "tokensvc:probe"
 PROBE_LIMIT: Final = 10
 
 
-class SharedWindowStorage(Storage, MovingWindowSupport):
+class SharedWindowStorage(NoFixedWindows, Storage, MovingWindowSupport):
     """Moving windows in Redis; without it in this process, exact as ever. Raises nothing.
 
     Flask-Limiter's own fallback asks Redis again in the middle of a login, and
@@ -94,23 +94,6 @@ class SharedWindowStorage(Storage, MovingWindowSupport):
     def clear(self, key: str) -> None:
         """Forget *key*, as far as this process has counted it for itself."""
         self._local.clear(key)
-
-    @property
-    def base_exceptions(self) -> type[Exception]:
-        """The errors that a storage of this kind raises by itself."""
-        return ValueError
-
-    def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Refuse: fixed windows are not offered, because they let twice the limit through."""
-        raise NotImplementedError
-
-    def get(self, key: str) -> int:
-        """Refuse, as `incr` does."""
-        raise NotImplementedError
-
-    def get_expiry(self, key: str) -> float:
-        """Refuse, as `incr` does."""
-        raise NotImplementedError
 
 
 class CurrentCredentials(CredentialProvider):
