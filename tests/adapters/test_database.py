@@ -107,6 +107,18 @@ def test_forked_process_has_connections_of_its_own(database_url: str) -> None:
     database.close()
 
 
+class LongWrite:
+    """A work that holds the database until it may go on."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+
+    def __call__(self, _: Connection) -> None:
+        self.begun.set()
+        self.go_on.wait(20)
+
+
 def test_threads_share_a_sync(sqlite_url: str) -> None:
     """What waits while one thread writes is written together, and each is told of its own."""
     database = Database(sqlite_url, Waits(statement_timeout_s=20))
@@ -114,15 +126,11 @@ def test_threads_share_a_sync(sqlite_url: str) -> None:
     inbox.put([an_event("old")], body_hash=BODY)
     commits: list[None] = []
     event.listen(database.engine, "commit", lambda _: commits.append(None))
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hold(_: Connection) -> None:
-        begun.set()
-        go_on.wait(20)
+    writing = LongWrite()
 
     with ThreadPoolExecutor(34) as pool:
-        holder = pool.submit(database.write, hold)
-        begun.wait(20)
+        holder = pool.submit(database.write, writing)
+        writing.begun.wait(20)
         puts = [
             pool.submit(partial(inbox.put, [an_event(f"{n}", f"u{n}")], body_hash=BODY))
             for n in range(30)
@@ -131,7 +139,7 @@ def test_threads_share_a_sync(sqlite_url: str) -> None:
         conflict = pool.submit(partial(inbox.put, [an_event("old")], body_hash=b"other"))
         while database.waiting < 32:
             pass
-        go_on.set()
+        writing.go_on.set()
         holder.result()
 
         assert [put.result() for put in puts] == [True] * 30
@@ -146,18 +154,14 @@ def test_failure_of_a_shared_transaction_is_told_to_all(sqlite_url: str) -> None
     """Whoever's work was in it is told, and nobody is told that it is on disk."""
     database = Database(sqlite_url, Waits(statement_timeout_s=20))
     inbox = SQLInbox(database)
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hold(_: Connection) -> None:
-        begun.set()
-        go_on.wait(20)
+    writing = LongWrite()
 
     def spoil(connection: Connection) -> None:
         connection.execute(text("INSERT INTO nowhere VALUES (1)"))
 
     with ThreadPoolExecutor(8) as pool:
-        pool.submit(database.write, hold)
-        begun.wait(20)
+        pool.submit(database.write, writing)
+        writing.begun.wait(20)
         works: list[Callable[[], object]] = [
             partial(inbox.put, [an_event("1")], body_hash=BODY),
             partial(database.write, spoil),
@@ -166,7 +170,7 @@ def test_failure_of_a_shared_transaction_is_told_to_all(sqlite_url: str) -> None
         results = [pool.submit(work) for work in works]
         while database.waiting < 3:
             pass
-        go_on.set()
+        writing.go_on.set()
         errors = [result.exception() for result in results]
 
     assert [str(error) for error in errors] == ["schema_missing"] * 3
@@ -178,18 +182,14 @@ def test_patience_ends(sqlite_url: str) -> None:
     """Whoever waits too long for their turn is told, and their work is not done afterwards."""
     database = Database(sqlite_url, Waits(statement_timeout_s=0.1))
     inbox = SQLInbox(database)
-    begun, go_on = threading.Event(), threading.Event()
-
-    def hold(_: Connection) -> None:
-        begun.set()
-        go_on.wait(20)
+    writing = LongWrite()
 
     with ThreadPoolExecutor(1) as pool:
-        holder = pool.submit(database.write, hold)
-        begun.wait(20)
+        holder = pool.submit(database.write, writing)
+        writing.begun.wait(20)
         with pytest.raises(StorageUnavailableError, match="database_locked"):
             inbox.put([an_event()], body_hash=BODY)
-        go_on.set()
+        writing.go_on.set()
         holder.result()
 
     inbox.put([an_event("2")], body_hash=BODY)

@@ -2,11 +2,13 @@
 
 import io
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tokensvc.adapters.failed_rows import FailedRows, FailedRowsError
+from tokensvc.adapters.file_rows import FileRow
 from tokensvc.adapters.user_files import FORMATS, heading_of, user_rows
 
 FILES = {
@@ -24,6 +26,18 @@ def a_file(folder: Path, file_format: str) -> FailedRows:
 def read(failed: FailedRows, file_format: str) -> list[object]:
     with failed.path.open("rb") as stream:
         return [row.fields for row in user_rows(stream, file_format)]
+
+
+def resumed_after_a_crash(folder: Path, file_format: str, rows: Sequence[FileRow]) -> FailedRows:
+    """Return the file of a run that had written one row before its checkpoint, and one after."""
+    crashed = a_file(folder, file_format)
+    crashed.write([rows[0].raw])
+    size = crashed.size
+    crashed.write([rows[1].raw])
+    crashed.close()
+    again = a_file(folder, file_format)
+    again.resume(size)
+    return again
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
@@ -47,14 +61,8 @@ def test_same_rows(tmp_path: Path, file_format: str) -> None:
 def test_after_a_crash(tmp_path: Path, file_format: str) -> None:
     """What was written after the checkpoint is written again, and stands there once."""
     rows = [*user_rows(io.BytesIO(FILES[file_format]), file_format)]
-    crashed = a_file(tmp_path, file_format)
-    crashed.write([rows[0].raw])
-    size = crashed.size
-    crashed.write([rows[1].raw])
-    crashed.close()
+    again = resumed_after_a_crash(tmp_path, file_format, rows)
 
-    again = a_file(tmp_path, file_format)
-    again.resume(size)
     again.write([row.raw for row in rows[1:]])
     again.end(changed_at=1_700_000_000.0)
     again.close()
@@ -93,14 +101,8 @@ def test_earlier_failures_are_kept(tmp_path: Path) -> None:
 def test_row_that_does_not_fail_again(tmp_path: Path, file_format: str) -> None:
     """What a crash has left behind the checkpoint is gone if the row is good this time."""
     rows = [*user_rows(io.BytesIO(FILES[file_format]), file_format)]
-    crashed = a_file(tmp_path, file_format)
-    crashed.write([rows[0].raw])
-    size = crashed.size
-    crashed.write([rows[1].raw])
-    crashed.close()
+    again = resumed_after_a_crash(tmp_path, file_format, rows)
 
-    again = a_file(tmp_path, file_format)
-    again.resume(size)
     again.end(changed_at=1_700_000_000.0)
     again.close()
 

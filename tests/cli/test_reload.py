@@ -4,7 +4,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -65,15 +66,20 @@ def a_config(folder: Path, text: str) -> Path:
     return Path(a_file(folder, "config.toml", text))
 
 
-def test_hangup_reads_everything_again(tmp_path: Path) -> None:
-    """SIGHUP replaces the workers: what has changed in the settings is in force."""
-    config = a_config(tmp_path, "[http]\nserver_timing = false\n")
+@contextmanager
+def serving_without_timing(folder: Path) -> Iterator[Process]:
+    """Start the service on a file of settings that a test then changes."""
+    config = a_config(folder, "[http]\nserver_timing = false\n")
     with (
         raw_server(an_answer(TOKEN)) as vendor,
-        serving(
-            tmp_path, vendor_url=vendor.url, TOKENSVC_CONFIG=str(config), **GENEROUS
-        ) as process,
+        serving(folder, vendor_url=vendor.url, TOKENSVC_CONFIG=str(config), **GENEROUS) as process,
     ):
+        yield process
+
+
+def test_hangup_reads_everything_again(tmp_path: Path) -> None:
+    """SIGHUP replaces the workers: what has changed in the settings is in force."""
+    with serving_without_timing(tmp_path) as process:
         before = login(process)
         a_config(tmp_path, "[http]\nserver_timing = true\n")
 
@@ -88,13 +94,7 @@ def test_hangup_reads_everything_again(tmp_path: Path) -> None:
 
 def test_hangup_of_all_processes_is_one(tmp_path: Path) -> None:
     """A signal to the whole group is the parent's: what is wrong is told once, not by each."""
-    config = a_config(tmp_path, "[http]\nserver_timing = false\n")
-    with (
-        raw_server(an_answer(TOKEN)) as vendor,
-        serving(
-            tmp_path, vendor_url=vendor.url, TOKENSVC_CONFIG=str(config), **GENEROUS
-        ) as process,
-    ):
+    with serving_without_timing(tmp_path) as process:
         a_config(tmp_path, '[limits]\nfailed_per_address = "often"\n')
 
         os.killpg(process.popen.pid, signal.SIGHUP)
@@ -107,13 +107,7 @@ def test_hangup_of_all_processes_is_one(tmp_path: Path) -> None:
 
 def test_hangup_with_bad_settings_changes_nothing(tmp_path: Path) -> None:
     """Settings that would not start are named, and those in force stay."""
-    config = a_config(tmp_path, "[http]\nserver_timing = false\n")
-    with (
-        raw_server(an_answer(TOKEN)) as vendor,
-        serving(
-            tmp_path, vendor_url=vendor.url, TOKENSVC_CONFIG=str(config), **GENEROUS
-        ) as process,
-    ):
+    with serving_without_timing(tmp_path) as process:
         a_config(tmp_path, '[limits]\nfailed_per_address = "often"\n')
 
         os.kill(process.popen.pid, signal.SIGHUP)
