@@ -9,7 +9,8 @@ from pathlib import Path
 import requests
 
 from tests.builders import a_token, an_environment, bearer
-from tests.processes import Process, a_free_port, running_command
+from tests.ports import a_free_port
+from tests.processes import Process, running_command
 from tests.raw_server import an_answer, raw_server
 
 ROOT = Path(__file__).parents[1]
@@ -19,7 +20,7 @@ TOKEN = b'{"data": {"uid": "alice", "authToken": "alice_1"}}'
 def gunicorn(port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn", "wsgi:application", "--chdir", str(ROOT)),
-        *("--worker-class", "gthread", "--threads", "128", "--workers", "2"),
+        *("--worker-class", "gthread", "--threads", "128", "--workers", "4"),
         *("--bind", f"127.0.0.1:{port}"),
     ]
 
@@ -62,3 +63,13 @@ def test_bad_settings_end_gunicorn() -> None:
     assert "TOKENSVC_COMETCHAT__REGION" in done.stderr
     assert "TOKENSVC_SESSIONS" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_every_start_says_it(tmp_path: Path) -> None:
+    """What one server leaves behind to say it once silences none that comes after it."""
+    environ = an_environment(TOKENSVC_SESSIONS=None, TMPDIR=str(tmp_path))
+
+    ends = [run_gunicorn(environ).returncode for _ in range(2)]
+
+    assert ends == [4, 4]
+    assert len(list(tmp_path.glob("tokensvc-gave-up-*"))) == 1

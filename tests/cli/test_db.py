@@ -10,7 +10,8 @@ import pytest
 from tests.builders import an_environment
 from tests.cli.test_commands import run
 from tests.databases import a_sqlite_database, sqlite_url
-from tests.processes import a_free_port, command, running_command
+from tests.ports import a_free_port
+from tests.processes import command, running_command
 from tests.test_wsgi import run_gunicorn
 
 PASSWORD = "canary-of-the-database"
@@ -100,8 +101,7 @@ def test_newer_schema_is_not_upgraded(tmp_path: Path) -> None:
 
 def test_gunicorn_ends_without_a_database(environ: dict[str, str]) -> None:
     """The door for other servers says the same, and does not start its workers for ever."""
-    # Of two workers that end at once gunicorn may notice the second while it ends itself.
-    done = run_gunicorn(environ, "--workers", "1")
+    done = run_gunicorn(environ)
 
     assert done.returncode == 4
     assert "type: tokensvc db upgrade" in done.stderr

@@ -17,16 +17,16 @@ BAD_CONFIGURATION = 78
 """EX_CONFIG of sysexits.h."""
 
 
-def settings_or_exit(exit_code: int = BAD_CONFIGURATION) -> Settings:
+def settings_or_exit() -> Settings:
     """Return the settings, or end the process with every fault named."""
     try:
         return load_settings(os.environ)
     except ConfigurationError as error:
         _tell(error)
-        sys.exit(exit_code)
+        sys.exit(BAD_CONFIGURATION)
 
 
-def demand_storage(settings: Settings, exit_code: int = BAD_CONFIGURATION) -> None:
+def demand_storage(settings: Settings) -> None:
     """Return if this release can use the database, or end the process and say what to do.
 
     A server that cannot be asked at the moment is a warning: whoever is known can
@@ -42,7 +42,7 @@ def demand_storage(settings: Settings, exit_code: int = BAD_CONFIGURATION) -> No
         demand_schema(database)
     except SchemaError as error:
         tell_storage_fault(error)
-        sys.exit(exit_code)
+        sys.exit(BAD_CONFIGURATION)
     except StorageUnavailableError as error:
         click.echo(f"warning: the database cannot be asked: {error.reason}", err=True)
     finally:
