@@ -22,7 +22,8 @@ from pathlib import Path
 
 from benchmarks.open_loop import Stream, send_all
 from tests.builders import API_KEY, APP_ID, ISSUER, a_token, an_environment, bearer
-from tests.processes import Process, a_free_port, running
+from tests.ports import a_free_port
+from tests.processes import Process, running
 from tests.web.signing import SOURCES
 from tokensvc.emulator import EmulatorServer, Switches
 

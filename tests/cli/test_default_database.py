@@ -7,7 +7,8 @@ import requests
 
 from tests.builders import a_token, an_environment, bearer
 from tests.cli.test_commands import run
-from tests.processes import Process, a_free_port, running
+from tests.ports import a_free_port
+from tests.processes import Process, running
 from tests.raw_server import an_answer, raw_server
 
 MISSING = an_answer(b'{"error": {"code": "ERR_UID_NOT_FOUND"}}', status="404 Not Found")

@@ -7,7 +7,8 @@ import requests
 
 from tests.cli.test_commands import run
 from tests.journeys.certificates import a_certificate
-from tests.processes import a_free_port, running
+from tests.ports import a_free_port
+from tests.processes import running
 
 KEY = {"apikey": "key-of-the-emulator-0001"}
 

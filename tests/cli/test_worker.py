@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from tests.builders import API_KEY, APP_ID, a_token, a_uid, an_environment, bearer
-from tests.processes import Process, a_free_port, a_storage_in, running
+from tests.ports import a_free_port
+from tests.processes import Process, a_storage_in, running
 from tokensvc.adapters.accounts import SQLAccounts
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.inbox import SQLInbox

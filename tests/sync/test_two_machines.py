@@ -15,7 +15,8 @@ import pytest
 from tests.faults.soak import Soak, judge
 from tests.faults.soak_child import Ledger
 from tests.faults.soak_inbox import nothing_waits
-from tests.processes import Process, a_free_port, running
+from tests.ports import a_free_port
+from tests.processes import Process, running
 from tests.sync.stories import Listener, Newest, Story, Teller, a_deployment, endings
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.inbox import SQLInbox

