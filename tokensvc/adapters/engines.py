@@ -3,11 +3,12 @@
 import logging
 import os
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -20,6 +21,9 @@ WRITES: Final = "writes"
 """The execution option of connections that are about to write."""
 CONNECTION_LIFETIME_S: Final = 1800
 WAL_KEPT_BYTES: Final = 64 * 1024 * 1024
+LOCK_LOOK_S: Final = 0.0005
+"""How often a writer looks whether a SQLite file is free: a commit takes some of these."""
+_LOCK: Final = "BEGIN IMMEDIATE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,7 @@ def _sqlite(url: URL, waits: Waits) -> Engine:
         max_overflow=0,
         pool_timeout=waits.statement_timeout_s,
     )
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", partial(_begin, lock_timeout_s=waits.statement_timeout_s))
     return engine
 
 
@@ -99,10 +103,35 @@ def _open_file(path: Path, lock_timeout_s: float) -> sqlite3.Connection:
     return connection
 
 
-def _begin(connection: Connection) -> None:
-    """Take the lock at once where there is something to write: a later one may be refused."""
-    writes = connection.get_execution_options().get(WRITES)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _begin(connection: Connection, *, lock_timeout_s: float) -> None:
+    """Take the lock at once where there is something to write: a later one may be refused.
+
+    SQLite's own wait looks less and less often, in the end every 100 ms: where several
+    processes write all the time, whoever comes late would wait for half a second.
+    """
+    if not connection.get_execution_options().get(WRITES):
+        connection.exec_driver_sql("BEGIN")
+        return
+    file = cast("sqlite3.Connection", connection.connection.driver_connection)
+    deadline = time.monotonic() + lock_timeout_s
+    file.execute("PRAGMA busy_timeout=0")
+    try:
+        while not _is_settled(file) and time.monotonic() < deadline:
+            time.sleep(LOCK_LOOK_S)
+        if not file.in_transaction:
+            # Once more, for the error that every other statement would raise.
+            connection.exec_driver_sql(_LOCK)
+    finally:
+        file.execute(f"PRAGMA busy_timeout={round(lock_timeout_s * 1000)}")
+
+
+def _is_settled(file: sqlite3.Connection) -> bool:
+    """Try to take the lock, and return whether there is nothing more to wait for."""
+    try:
+        file.execute(_LOCK)
+    except sqlite3.OperationalError as error:
+        return error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
+    return True
 
 
 def _postgresql(url: URL, waits: Waits) -> Engine:

@@ -1,6 +1,7 @@
 """Together: what several threads write at once goes to disk with one sync."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, TypeVar
@@ -16,6 +17,9 @@ but for what ends the whole transaction."""
 
 MAX_JOBS: Final = 128
 """In one transaction, so that none takes long."""
+GATHER_S: Final = 0.002
+"""How long a thread that writes right after another one lets more come together first. Another
+process that writes to the file finds it free then; one that went on at once would keep it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +61,8 @@ class Together:
             entry.leads, self._is_led = not self._is_led, True
         if not entry.leads:
             self._wait(entry)
+            if entry.leads:
+                time.sleep(GATHER_S)
         if entry.leads:
             try:
                 self._settle(self._next_batch())
