@@ -1,33 +1,26 @@
 """One outside HTTP API over requests: pooled, bounded, and never clever."""
 
-import logging
 import math
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from http.client import HTTPException
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Final
 
 import requests
-from urllib3.exceptions import HTTPError as TransportError
-from urllib3.exceptions import MaxRetryError, NameResolutionError
-from urllib3.exceptions import TimeoutError as TransportTimeoutError
 
 from tokensvc import __version__
 from tokensvc.adapters.connecting import RESOLVER
-from tokensvc.adapters.deadline import DeadlineAdapter, exchange_within
+from tokensvc.adapters.deadline import exchange_within
 from tokensvc.adapters.rate_headers import UNTOLD, RateHeaders, rate_headers
-
-# Its warnings quote URLs, headers and whatever the other side has sent.
-logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+from tokensvc.adapters.transport import DeadlineAdapter, NameNotResolvedError
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 MAX_RETRY_AFTER_S: Final = 3600.0
-_CHUNK_BYTES: Final = 64 * 1024
 TOO_MANY: Final = 429
 ASKS_PATIENCE: Final = frozenset({TOO_MANY, 503})
 """With these statuses a Retry-After is about us; elsewhere it is about anything."""
@@ -36,6 +29,14 @@ _RESET_HEADERS: Final = ("X-Rate-Limit-Reset", "X-RateLimit-Reset")
 
 Any answer may carry them: when a window ends that has room left is no time to wait for.
 """
+
+
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",
+    "Content-Type": "application/json",
+    "User-Agent": f"tokensvc/{__version__}",
+}
 
 
 class HTTPFailureError(Exception):
@@ -123,23 +124,14 @@ class HTTPClient:
         bounds = self._bounds
         with exchange_within(min(bounds.total_s, within_s), self.resolver) as exchange:
             try:
-                with self._session_of_process().request(
-                    method,
-                    self._base_url + path,
-                    data=body,
-                    headers=headers,
+                with self._session_of_process().send(
+                    self._prepared(method, path, body, headers),
                     timeout=(bounds.connect_s, bounds.read_s),
                     allow_redirects=False,
                     stream=True,
                 ) as response:
                     return self._whole(response)
-            except (
-                requests.RequestException,
-                TransportError,
-                HTTPException,
-                OSError,
-                ValueError,
-            ) as error:
+            except (HTTPException, OSError, ValueError) as error:
                 # Their texts quote URLs and addresses.
                 raise HTTPFailureError(_word_for(error), is_sent=exchange.is_sent) from None
             except HTTPFailureError as failure:
@@ -156,36 +148,31 @@ class HTTPClient:
     def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        # A cookie that came with one user's answer must not travel with another's call.
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.verify = str(self._ca_file) if self._ca_file else True
-        session.headers = requests.structures.CaseInsensitiveDict(
-            {
-                "Accept": "application/json",
-                "Accept-Encoding": "identity",
-                "Content-Type": "application/json",
-                "User-Agent": f"tokensvc/{__version__}",
-            }
-        )
         # Else a redirect's body is read and its target parsed, though nobody follows it.
         session.get_redirect_target = lambda _: None  # type: ignore[assignment,method-assign]
-        pool = DeadlineAdapter(pool_connections=1, pool_maxsize=self._pool_size, max_retries=0)
-        session.mount(self._base_url, pool)
+        adapter = DeadlineAdapter(self._base_url, kept=self._pool_size, ca_file=self._ca_file)
+        session.mount(self._base_url, adapter)
         return session
+
+    def _prepared(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> requests.PreparedRequest:
+        """Return the request as it is to be sent: there is nothing that requests could add."""
+        prepared = requests.PreparedRequest()
+        prepared.method, prepared.url, prepared.body = method, self._base_url + path, body
+        prepared.headers = requests.structures.CaseInsensitiveDict({**_HEADERS, **headers})
+        return prepared
 
     def _whole(self, response: requests.Response) -> HTTPAnswer:
         if response.status_code < 200:  # noqa: PLR2004 (the answer itself is still to come)
-            response.raw.close()
             raise HTTPFailureError("answer_not_final")
-        body = bytearray()
-        while chunk := response.raw.read1(_CHUNK_BYTES):
-            body += chunk
-            if len(body) > self._bounds.answer_bytes:
-                raise HTTPFailureError("answer_too_large")
+        body = response.raw.read(self._bounds.answer_bytes + 1)
+        if len(body) > self._bounds.answer_bytes:
+            raise HTTPFailureError("answer_too_large")
         media_type = response.headers.get("Content-Type", "").partition(";")[0]
         return HTTPAnswer(
             status=response.status_code,
-            body=bytes(body),
+            body=body,
             is_json=media_type.strip().lower() == "application/json",
             retry_after_s=retry_after_s(response.status_code, response.headers, self._now()),
             rate=rate_headers(response.headers),
@@ -196,12 +183,11 @@ class HTTPClient:
 def _word_for(error: Exception) -> str:
     if isinstance(error, requests.ConnectTimeout):
         return "connect_timeout"
-    if isinstance(error, requests.Timeout | TransportTimeoutError | TimeoutError):
+    if isinstance(error, TimeoutError):
         return "timeout"
-    if isinstance(error, requests.exceptions.SSLError):
+    if isinstance(error, requests.exceptions.SSLError | ssl.SSLError):
         return "tls_failed"
-    cause = error.args[0] if error.args else None
-    if isinstance(cause, MaxRetryError) and isinstance(cause.reason, NameResolutionError):
+    if isinstance(error, NameNotResolvedError):
         return "name_not_resolved"
     return "connection_failed"
 
