@@ -40,7 +40,7 @@ from tokensvc.settings import Settings
 from tokensvc.settings_loading import ConfigurationError
 from tokensvc.settings_sections import SessionSettings
 from tokensvc.web.failed_attempts import FailedAttempts
-from tokensvc.web.guard import caller
+from tokensvc.web.guard import RouteLimiter, caller
 from tokensvc.web.operations import Exposition
 from tokensvc.web.record import Recording
 from tokensvc.web.tokens import ChatApp, TokenRoom
@@ -218,7 +218,7 @@ def _limiter(settings: Settings, secrets: SecretsInForce, notify: Notify) -> Lim
         if configured.startswith("memory:")
         else shared_options(secrets.storage_url, notify=notify, login_window_s=min(windows_s))
     )
-    return Limiter(
+    return RouteLimiter(
         caller,
         storage_uri=storage_url(configured),
         storage_options=options,

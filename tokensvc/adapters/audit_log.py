@@ -51,7 +51,7 @@ class AuditLog:
                 _as_line,
             ],
             wrapper_class=structlog.BoundLogger,
-        )
+        ).bind()  # once: what is not bound yet is put together anew for each line
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Let *secrets* through no more; those from before stay masked."""

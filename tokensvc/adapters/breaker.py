@@ -141,7 +141,12 @@ class Breaker:
     def _count(self, outcome: Outcome, subject: object) -> OperationalEvent | None:
         rule = self._rule
         self._count_timeout(outcome, subject)
-        calls, failures, failed = self._window_with(outcome, subject)
+        self._count_in_window(outcome, subject)
+        if outcome is Outcome.ANSWERED:
+            return None
+        calls = sum(slot.calls for slot in self._window)
+        failures = sum(slot.failures for slot in self._window)
+        failed = len(set[object]().union(*(slot.failed for slot in self._window)))
         if self._timeouts >= rule.timeouts_in_a_row and len(self._timed_out) >= min(
             SUBJECTS, rule.timeouts_in_a_row
         ):
@@ -162,8 +167,7 @@ class Breaker:
             self._timeouts = 0
             self._timed_out.clear()
 
-    def _window_with(self, outcome: Outcome, subject: object) -> tuple[int, int, int]:
-        """Count one try; return the window's calls and failures, and how many users' they were."""
+    def _count_in_window(self, outcome: Outcome, subject: object) -> None:
         slot = int(self._clock() / self._rule.window_s * SLOTS)
         while self._window and self._window[0].number <= slot - SLOTS:
             self._window.popleft()
@@ -173,12 +177,6 @@ class Breaker:
         if outcome is not Outcome.ANSWERED:
             self._window[-1].failures += 1
             _note(subject, self._window[-1].failed)
-        failed = set[object]().union(*(slot.failed for slot in self._window))
-        return (
-            sum(slot.calls for slot in self._window),
-            sum(slot.failures for slot in self._window),
-            len(failed),
-        )
 
     def _next_open_s(self) -> float:
         """Return how long to stay open: twice as long each time, jittered downwards."""

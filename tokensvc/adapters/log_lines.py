@@ -18,6 +18,8 @@ MAX_STRANGER_BYTES: Final[Mapping[str, int]] = {
 """How much of a line each text may take that callers choose, once it is escaped."""
 CUT: Final = "..."
 _MOST_MEMBERS: Final = 16
+_MOST_BYTES_OF_ONE: Final = 12
+"""What a character takes that has to be escaped as two halves."""
 _TIGHTER_BYTES: Final = (512, 256, 128, 64, 32, 16)
 
 
@@ -39,7 +41,10 @@ def _cut(value: object, most: int | None) -> object:
         return value
     if isinstance(value, list):
         return [_cut(member, most) for member in value[:_MOST_MEMBERS]]
-    if not isinstance(value, str) or _bytes_of(value) <= most:
+    if not isinstance(value, str):
+        return value
+    # Most texts are short enough however they are escaped: to write them out takes longer.
+    if len(value) * _MOST_BYTES_OF_ONE <= most or _bytes_of(value) <= most:
         return value
     ends = list(accumulate(map(_bytes_of, value[:most])))
     return value[: bisect_right(ends, most - len(CUT))] + CUT

@@ -90,6 +90,22 @@ def unverified_bearer_token(header: str | None) -> str:
     return match[1]
 
 
+class RouteLimiter(Limiter):
+    """Flask-Limiter, for limits that stand on routes and nowhere else.
+
+    It also looks at each request before its route, for limits of the whole app: there
+    are none here, and to find that out takes as long as to count.
+    """
+
+    def _check_request_limit(
+        self,
+        callable_name: str | None = None,
+        in_middleware: bool = True,  # noqa: FBT001, FBT002 (Flask-Limiter's signature)
+    ) -> None:
+        if not in_middleware:
+            super()._check_request_limit(callable_name, in_middleware)
+
+
 def tell_limits(app: Flask, limiter: Limiter, *, now: Callable[[], float] = time.time) -> None:
     """Say in each limited answer what is left, and turn a breach into its problem.
 
