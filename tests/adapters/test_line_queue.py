@@ -50,6 +50,34 @@ def all_of(pipe: Pipe, queue: LineQueue) -> bytes:
     return pipe.received
 
 
+def test_lines_are_written_together(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits goes out in few pieces of whole lines, none larger than a pipe keeps whole."""
+    pieces: list[bytes] = []
+    written, begun, go_on = os.write, threading.Event(), threading.Event()
+
+    def write(descriptor: int, piece: bytes) -> int:
+        begun.set()
+        go_on.wait(SOON_S)
+        pieces.append(bytes(piece))
+        return written(descriptor, piece)
+
+    monkeypatch.setattr(os, "write", write)
+    queue = LineQueue(pipe.writing, notify=Notices())
+    pipe.reader.start()
+    queue.write("first\n")
+    begun.wait(SOON_S)
+    lines = [f"{number} {'x' * (number * 97 % 1500)}\n" for number in range(200)]
+    for line in lines:
+        queue.write(line)
+    go_on.set()
+
+    assert queue.drain(SOON_S)
+    assert b"".join(pieces).decode() == "first\n" + "".join(lines)
+    assert max(map(len, pieces)) <= 4096
+    assert all(piece.endswith(b"\n") for piece in pieces)
+    assert len(pieces) < len(lines) / 2
+
+
 def test_lines_arrive_in_order(pipe: Pipe) -> None:
     """What goes in comes out, line after line."""
     queue = LineQueue(pipe.writing, notify=Notices())

@@ -5,17 +5,22 @@ import os
 import select
 import sys
 import threading
+import time
 import weakref
 from collections import deque
 from multiprocessing.util import Finalize
 from typing import Final, TextIO
 
+from tokensvc.adapters.log_lines import MAX_LINE_BYTES
 from tokensvc.domain.audit import Notify, OperationalEvent
 
 MAX_LINES: Final = 10_000
 """Lines that wait for a reader who stalls: some ten megabytes, and minutes of a busy day."""
 DRAIN_S: Final = 5.0
 """How long an ending process waits for its reader: less than a server waits for the process."""
+GATHER_S: Final = 0.005
+"""How long the thread lets lines come together after it has written: to be woken for each of
+them would cost the requests more than the lines do."""
 _LOG: Final = logging.getLogger("tokensvc")
 
 
@@ -43,7 +48,8 @@ class LineQueue:
                 self._start()
             if len(self._lines) < self._max_lines:
                 self._lines.append(line.encode("utf-8", "backslashreplace"))
-                self._changed.notify_all()
+                if self._is_idle:
+                    self._changed.notify_all()
             else:
                 self._lost += 1
         return len(line)
@@ -62,6 +68,7 @@ class LineQueue:
         self._lines: deque[bytes] = deque()
         self._lost = 0
         self._is_writing = False
+        self._is_idle = False
         self._is_running = False
         self._finalizer: Finalize | None = None
 
@@ -85,24 +92,37 @@ class LineQueue:
 
     def _run(self) -> None:
         while True:
+            lines = self._next_lines()
+            is_written = self._write_whole(b"".join(lines))
             with self._changed:
                 self._is_writing = False
                 self._changed.notify_all()
-                self._changed.wait_for(lambda: self._lines)
-                line = self._lines.popleft()
-                self._is_writing = True
-            is_written = self._write_whole(line)
-            with self._changed:
-                self._lost += not is_written
+                self._lost += 0 if is_written else len(lines)
                 # With half of the room free, so that this line finds a place itself.
                 is_flowing = is_written and len(self._lines) <= self._max_lines // 2
                 lost, self._lost = (self._lost, 0) if is_flowing else (0, self._lost)
+                is_done = not self._lines
             if lost:
                 self._notify(OperationalEvent("log_lines_lost", {"lines": lost}, is_alarm=True))
+            if is_done:
+                time.sleep(GATHER_S)
 
-    def _write_whole(self, line: bytes) -> bool:
-        """Write *line*, however long that takes; return False if it cannot be written."""
-        left = memoryview(line)
+    def _next_lines(self) -> list[bytes]:
+        """Wait for lines, and take as many as a pipe takes in one piece."""
+        with self._changed:
+            self._is_idle = True
+            self._changed.wait_for(lambda: self._lines)
+            self._is_idle = False
+            self._is_writing = True
+            lines = [self._lines.popleft()]
+            room = MAX_LINE_BYTES - len(lines[0])
+            while self._lines and (room := room - len(self._lines[0])) >= 0:
+                lines.append(self._lines.popleft())
+            return lines
+
+    def _write_whole(self, lines: bytes) -> bool:
+        """Write *lines*, however long that takes; return False if they cannot be written."""
+        left = memoryview(lines)
         while left:
             try:
                 left = left[os.write(self._descriptor, left) :]
