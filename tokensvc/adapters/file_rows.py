@@ -21,6 +21,13 @@ class FileRow:
     """As it stands in the file."""
     fields: Mapping[str, object] = field(default_factory=dict, repr=False)
     fault: str = ""
+    number: int = 0
+    """Which of its array it is, counted from 1; 0 where no two rows begin on one line."""
+
+    @property
+    def place(self) -> str:
+        """Where it is: no other row is there."""
+        return f"row {self.number}" if self.number else f"line {self.line}"
 
 
 class UserFileError(Exception):

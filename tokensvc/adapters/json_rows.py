@@ -37,14 +37,14 @@ def json_rows(stream: BinaryIO) -> Iterator[FileRow]:
     return _Array(stream).rows()
 
 
-def _row(line: int, raw: bytes) -> FileRow:
+def _row(line: int, raw: bytes, number: int = 0) -> FileRow:
     fault = bytes_fault(raw)
     if fault:
-        return FileRow(line, raw, fault=fault)
+        return FileRow(line, raw, fault=fault, number=number)
     try:
-        return FileRow(line, raw, parse_json_object(raw))
+        return FileRow(line, raw, parse_json_object(raw), number=number)
     except JSONError:
-        return FileRow(line, raw, fault=NO_OBJECT)
+        return FileRow(line, raw, fault=NO_OBJECT, number=number)
 
 
 class _Array:
@@ -58,7 +58,7 @@ class _Array:
         self._is_escaped = False
         self._element = bytearray()
         self._has_ended = False
-        self._is_first = True
+        self._count = 0
 
     def rows(self) -> Iterator[FileRow]:
         while chunk := self._stream.read(_CHUNK_BYTES):
@@ -113,10 +113,10 @@ class _Array:
         if (mark, self._depth) not in {(b",", 1), (b"]", 0)}:
             raise UserFileError(self._here(), NO_ARRAY)
         self._has_ended = mark == b"]"
-        is_only, self._is_first = self._is_first and self._has_ended, False
         row = None
-        if self._element.strip() or not is_only:
-            row = _row(self._here(), bytes(self._element).strip())
+        if self._element.strip() or self._count or not self._has_ended:
+            self._count += 1
+            row = _row(self._here(), bytes(self._element).strip(), self._count)
         self._forget()
         return row
 

@@ -31,8 +31,8 @@ class Roster:
     stream: BinaryIO
     file_format: str
     reader: RosterReader
-    faults: dict[int, str] = field(default_factory=dict)
-    """By line."""
+    faults: dict[str, str] = field(default_factory=dict)
+    """By place."""
     count: int = 0
     broken: UserFileError | None = None
     """Why the rest of the file cannot be told into rows."""
@@ -40,17 +40,17 @@ class Roster:
 
     def verify(self) -> None:
         """Read every row, and note what is wrong."""
-        lines: dict[bytes, int] = {}
+        places: dict[bytes, str] = {}
         try:
             for row in user_rows(self.stream, self.file_format):
                 self.count += 1
-                fault = self._fault(row, lines)
+                fault = self._fault(row, places)
                 if fault:
-                    self.faults[row.line] = fault
+                    self.faults[row.place] = fault
         except UserFileError as error:
             self.broken = error
 
-    def _fault(self, row: FileRow, lines: dict[bytes, int]) -> str:
+    def _fault(self, row: FileRow, places: dict[bytes, str]) -> str:
         if row.fault:
             return row.fault
         if len(self.unread) < MAX_UNREAD:
@@ -61,20 +61,20 @@ class Roster:
             return error.reason
         # Digests, because a hundred thousand uids of full length take 20 MB.
         digest = hashlib.sha256(uid.encode()).digest()[:DIGEST_BYTES]
-        first = lines.setdefault(digest, row.line)
-        return "" if first == row.line else f"the row is the same user as line {first}"
+        first = places.setdefault(digest, row.place)
+        return "" if first == row.place else f"the row is the same user as {first}"
 
     def entries(self) -> Iterator[tuple[FileRow, ChatUser | None]]:
         """Yield the rows with their users; None where the row is faulty."""
         for row in user_rows(self.stream, self.file_format):
-            yield row, None if row.line in self.faults else self._user(row)
+            yield row, None if row.place in self.faults else self._user(row)
 
     def _user(self, row: FileRow) -> ChatUser | None:
         try:
             return None if row.fault else self.reader.read(row.fields)
         except RowError as error:
             # The file was changed since it was verified.
-            self.faults[row.line] = error.reason
+            self.faults[row.place] = error.reason
             return None
 
     def digest(self) -> str:
@@ -90,8 +90,8 @@ class Roster:
         if self.unread:
             names = ", ".join(map(repr, list(self.unread)[:MAX_UNREAD]))
             click.echo(f"not read: the columns {names}", err=True)
-        for line, fault in list(self.faults.items())[:MAX_SHOWN]:
-            click.echo(f"line {line}: {fault}", err=True)
+        for place, fault in list(self.faults.items())[:MAX_SHOWN]:
+            click.echo(f"{place}: {fault}", err=True)
         if len(self.faults) > MAX_SHOWN:
             click.echo(f"… and {len(self.faults) - MAX_SHOWN:,} rows more", err=True)
         if self.broken:

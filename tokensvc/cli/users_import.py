@@ -214,19 +214,19 @@ class Sending:
 
     def _fails(self, row: FileRow, user: ChatUser | None, results: Iterator[Result]) -> bool:
         """Count what became of a row; return whether it failed."""
-        reason = self.roster.faults.get(row.line, row.fault)
+        reason = self.roster.faults.get(row.place, row.fault)
         result = next(results) if user else Result(Outcome.FAILED, INVALID)
         has_failed = result.outcome is Outcome.FAILED
         name = f"{result.outcome} {result.reason}".strip()
         self.counts[name] = self.counts.get(name, 0) + 1
         if user and has_failed:
-            self._show(row.line, user.uid, result.reason)
+            self._show(row.place, user.uid, result.reason)
         return has_failed and bool(reason or user)
 
-    def _show(self, line: int, uid: str, reason: str) -> None:
+    def _show(self, place: str, uid: str, reason: str) -> None:
         self._shown += 1
         if self._shown <= MAX_SHOWN:
-            self.bar.say(f"line {line}: {uid}: {reason}")
+            self.bar.say(f"{place}: {uid}: {reason}")
 
 
 def _tell_summary(counts: dict[str, int], failed: FailedRows) -> int:
