@@ -9,8 +9,12 @@ import pytest
 
 from tests.builders import API_KEY, APP_ID, a_uid, a_user
 from tests.contracts.test_user_directory import a_client
+from tests.fakes import Notices
 from tests.raw_server import an_answer, raw_server
+from tests.upstreams import a_client as a_directory_client
+from tests.upstreams import a_policy
 from tokensvc.adapters.cometchat_users import CometChatUsers
+from tokensvc.adapters.request_budget import RequestBudget
 from tokensvc.domain.errors import DirectoryMisconfiguredError, DirectoryUnavailableError
 from tokensvc.domain.model import ChatUser
 from tokensvc.emulator import EmulatorServer
@@ -75,6 +79,22 @@ def test_all_pages_are_walked(emulator: EmulatorServer) -> None:
         directory.import_users([a_user(f"user-{batch}-{number}") for number in range(50)])
 
     assert len({found.user.uid for found in directory.list_users()}) == 250
+
+
+@pytest.mark.parametrize("users", [1, 50])
+def test_bulk_limit_is_no_limit_of_the_single_calls(emulator: EmulatorServer, users: int) -> None:
+    """Sixty bulk requests a minute are counted apart: the single calls keep the whole plan."""
+    budget = RequestBudget(500, notify=Notices(), now=lambda: 60 * 30_000_000 + 10.0)
+    policy = a_policy(request_budget=budget)
+    directory = CometChatUsers(a_directory_client(emulator.rest_url, policy=policy))
+
+    directory.import_users([a_user(f"user-{number}") for number in range(users)])
+    for _ in range(100):
+        directory.find_user(ALICE)
+    directory.import_users([a_user("last")])
+    directory.add_user(a_user())
+
+    assert len(emulator.requests) == 103
 
 
 def test_pages_shrink_until_they_can_be_read(emulator: EmulatorServer) -> None:

@@ -136,6 +136,7 @@ class CometChatUsers:
         results: dict[Uid, str] = {}
         for rows in _requests(users):
             call = request("import_users", "POST", "/data_import/users", {"users": rows})
+            call.has_own_limit = True
             data = self.client.ask(call, _import_results)
             results.update({Uid(uid): _row_result(data.get(uid)) for uid in rows})
         return results

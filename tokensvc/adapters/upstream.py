@@ -45,6 +45,8 @@ class Request:
     """The user whom it is about, if it is about one."""
     may_be_done: bool = False
     """Whether a try of it that brought nothing may have been carried out, unseen."""
+    has_own_limit: bool = False
+    """Whether CometChat counts it apart: what it says then is not about the other calls."""
 
 
 class Sender(Protocol):
@@ -157,7 +159,8 @@ class Upstream:
             answer = self.sender.send(request.method, request.path, request.body, headers, within_s)
         except HTTPFailureError as failure:
             raise lost_by(failure) from None
-        self.policy.request_budget.learn(answer.rate)
+        if not request.has_own_limit:
+            self.policy.request_budget.learn(answer.rate)
         try:
             return read(answer)
         except DirectoryUnavailableError as error:
