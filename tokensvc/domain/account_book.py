@@ -54,6 +54,11 @@ class AccountBook:
         event = self._event(EventKind.UPDATED, sent.uid, IMPORT, version, profile=raw)
         self._write(known, event, lambda account: _has_been_sent(account, event, sent))
 
+    def may_be_imported(self, known: Account | None, user: ChatUser, version: Version) -> None:
+        """Write down that a list may have told CometChat of *user*, and the worker tells it all."""
+        event = self._event(EventKind.UPDATED, user.uid, IMPORT, version, profile=user.profile)
+        self._write(known, event, _is_not_known)
+
     def happened(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
         """Write down what an operator has just done at CometChat."""
         event = self._event(kind, uid, OPERATOR, int(self.now() * 1000))

@@ -1,7 +1,7 @@
 """Importing: many users at once, and for each of them what became of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -98,6 +98,8 @@ class UserImport:
         known = {user.uid: self.find(user.uid) for user in users}
         results = {uid: result for uid in known if (result := self._refused(known[uid]))}
         raw = {user.uid: user for user in users if user.uid not in results}
+        if in_doubt:
+            self._doubt([user for user in users if user.uid in results], known)
         wanted = {uid: self.provisioning.complete(user) for uid, user in raw.items()}
         self._in_doubt = in_doubt
         for uid, code in self._created([*wanted.values()]).items():
@@ -114,6 +116,12 @@ class UserImport:
         if self.book and result.outcome in {Outcome.CREATED, Outcome.UPDATED}:
             sent = self.provisioning.complete(raw)
             self.book.imported(known, raw.profile, sent, self.version)
+
+    def _doubt(self, users: Sequence[ChatUser], known: Mapping[Uid, Account | None]) -> None:
+        """Have CometChat told again of those whom it may have been told of before they changed."""
+        for user in users:
+            if self.book:
+                self.book.may_be_imported(known[user.uid], user, self.version)
 
     def _refused(self, known: Account | None) -> Result | None:
         reason = refusal(known, self.version)
