@@ -1,6 +1,8 @@
 """A checkpoint: what counts after a crash, and whom it belongs to."""
 
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +79,7 @@ def test_other_work(path: Path) -> None:
 
     with pytest.raises(CheckpointError, match="another file"):
         Checkpoint.resume(path, "other work")
+    assert resumed(path) == Progress()
 
 
 def test_in_use(path: Path) -> None:
@@ -88,15 +91,56 @@ def test_in_use(path: Path) -> None:
     checkpoint.close()
 
 
+WORK = b'{"work": "work"}\n'
+
+
 @pytest.mark.parametrize(
-    "content", [b"x\n", b'{"work": "work"}\n{"rows": -1}\n', b'{"work": "work"}\n[]\n']
+    "content",
+    [
+        b"x\n",
+        b"important\nvery important",
+        b'[{"uid": "ann"}]',
+        WORK + b'{"rows": -1}\n',
+        WORK + b"[]\n",
+        WORK + b'{"rows": true, "in_flight": 0, "failed_bytes": 0, "counts": {}}\n',
+        WORK + b'{"rows": 1, "in_flight": 0.0, "failed_bytes": 0, "counts": {}}\n',
+        WORK + b'{"rows": 1, "in_flight": 0, "failed_bytes": 0, "counts": {"created": "1"}}\n',
+        WORK + b'{"rows": 1, "in_flight": 0, "failed_bytes": 0, "counts": {"created": 1e308}}\n',
+    ],
 )
 def test_no_checkpoint(path: Path, content: bytes) -> None:
-    """What is something else is not gone on from."""
+    """What is something else is not gone on from, and is left as it is."""
     path.write_bytes(content)
 
     with pytest.raises(CheckpointError, match="is no checkpoint"):
         Checkpoint.resume(path, "work")
+    assert path.read_bytes() == content
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from tokensvc.adapters.checkpoint import Checkpoint, CheckpointError
+
+path = Path(sys.argv[1])
+checkpoint = Checkpoint.begin(path, "work")
+room = path.stat().st_size + 10
+resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+try:
+    checkpoint.sending(50)
+except CheckpointError as error:
+    print(error)
+"""
+
+
+def test_disk_with_room_for_a_part_of_a_line(path: Path) -> None:
+    """What is not there to its end is no written line: the next step is not taken."""
+    done = subprocess.run(  # noqa: S603 (our own code)
+        [sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, check=True
+    )
+
+    assert b"cannot be written" in done.stdout
+    assert resumed(path) == Progress()
 
 
 def test_end(path: Path) -> None:

@@ -10,9 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from tokensvc.domain.strict_json import JSONError, parse_json_object
+
+NO_CHECKPOINT: Final = "is no checkpoint, or was changed by somebody else"
+OTHER_WORK: Final = "belongs to another file, or to an import with other options"
 
 
 class CheckpointError(Exception):
@@ -71,7 +74,11 @@ class Checkpoint:
             raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
         checkpoint = cls(path, descriptor, Progress())
         checkpoint._lock()
-        checkpoint._read(work)
+        try:
+            checkpoint._read(work)
+        except CheckpointError:
+            checkpoint.close()
+            raise
         return checkpoint
 
     def sending(self, rows: int) -> None:
@@ -97,8 +104,11 @@ class Checkpoint:
         self._append(asdict(progress))
 
     def _append(self, members: Mapping[str, object]) -> None:
+        rest = memoryview(_line(members))
         try:
-            os.write(self._descriptor, json.dumps(members).encode() + b"\n")
+            while rest:
+                # On a disk that is all but full a part is written, and no error raised.
+                rest = rest[os.write(self._descriptor, rest) :]
             os.fsync(self._descriptor)
         except OSError as error:
             raise CheckpointError(f"{self._path} cannot be written: {error.strerror}") from None
@@ -111,30 +121,53 @@ class Checkpoint:
             raise CheckpointError(f"{self._path} is in use by another import") from None
 
     def _read(self, work: str) -> None:
+        """Take in what the file says. It is left as it is unless it is the checkpoint of *work*."""
+        first = _line({"work": work})
         content = self._path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        os.ftruncate(self._descriptor, len(whole))
-        lines = whole.splitlines()
-        if not lines:
+        lines = content.splitlines(keepends=True)
+        if first.startswith(content):
             # The process ended before its first line was on disk, and so had sent nothing.
-            self._append({"work": work})
-            return
-        try:
-            if parse_json_object(lines[0]) != {"work": work}:
-                raise CheckpointError(
-                    f"{self._path} belongs to another file, or to an import with other options"
-                )
-            if len(lines) > 1:
+            lines = []
+        elif lines[0] != first:
+            raise CheckpointError(f"{self._path} {_foreign(lines[0])}")
+        elif not lines[-1].endswith(b"\n"):
+            del lines[-1]
+        if len(lines) > 1:
+            try:
                 self.progress = _progress(parse_json_object(lines[-1]))
-        except JSONError:
-            raise CheckpointError(f"{self._path} is no checkpoint") from None
+            except JSONError:
+                raise CheckpointError(f"{self._path} {NO_CHECKPOINT}") from None
+        os.ftruncate(self._descriptor, sum(map(len, lines)))
+        if not lines:
+            self._append({"work": work})
+
+
+def _line(members: Mapping[str, object]) -> bytes:
+    return json.dumps(members).encode() + b"\n"
+
+
+def _foreign(line: bytes) -> str:
+    """Return whose first line this is, if it is not that of the work at hand."""
+    try:
+        members = parse_json_object(line)
+    except JSONError:
+        return NO_CHECKPOINT
+    return OTHER_WORK if set(members) == {"work"} else NO_CHECKPOINT
 
 
 def _progress(members: Mapping[str, object]) -> Progress:
     counts = members.get("counts")
-    numbers = [members.get(name) for name in ("rows", "in_flight", "failed_bytes")]
-    are_numbers = all(isinstance(number, int) and number >= 0 for number in numbers)
-    if not are_numbers or not isinstance(counts, dict):
+    if not isinstance(counts, dict):
         raise JSONError
-    rows, in_flight, failed_bytes = (int(str(number)) for number in numbers)
-    return Progress(rows, in_flight, failed_bytes, counts)
+    return Progress(
+        rows=_count(members.get("rows")),
+        in_flight=_count(members.get("in_flight")),
+        failed_bytes=_count(members.get("failed_bytes")),
+        counts={name: _count(count) for name, count in counts.items()},
+    )
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise JSONError
+    return value
