@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,15 +44,31 @@ def _written_to(output: str) -> Iterator[TextIO]:
         yield stream
         stream.detach()
         return
-    draft = Path(f"{output}.part")
     try:
-        # What users look like is for nobody else on this machine.
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        opened = _opened_as_it_is(output) or _draft(output)
     except OSError as error:
-        raise click.UsageError(f"{draft} cannot be written: {error.strerror}") from None
+        raise click.UsageError(f"{output} cannot be written: {error.strerror}") from None
+    descriptor, draft = opened
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as stream:
             yield stream
-        draft.replace(output)
+        if draft:
+            draft.replace(os.path.realpath(output))
     finally:
-        draft.unlink(missing_ok=True)
+        if draft:
+            draft.unlink(missing_ok=True)
+
+
+def _opened_as_it_is(output: str) -> tuple[int, None] | None:
+    """Open what is no file: a pipe or a device is written to, and stays what it is."""
+    path = Path(output)
+    if not path.exists() or path.is_file():
+        return None
+    return os.open(path, os.O_WRONLY), None
+
+
+def _draft(output: str) -> tuple[int, Path]:
+    """Open a new file beside *output*; users' looks are for nobody else on this machine."""
+    folder, name = os.path.split(os.path.realpath(output))
+    descriptor, draft = tempfile.mkstemp(prefix=f"{name}.", suffix=".part", dir=folder)
+    return descriptor, Path(draft)
