@@ -2,6 +2,8 @@
 
 import io
 import stat
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -95,6 +97,58 @@ def test_earlier_failures_are_kept(tmp_path: Path) -> None:
 
     with pytest.raises(FailedRowsError, match="is there already"):
         failed.demand_new()
+    with pytest.raises(FailedRowsError, match="is shorter"):
+        failed.resume(10**30)
+    failed.close()
+    assert failed.path.stat().st_size == 0
+
+
+def test_place_that_cannot_be_written_to(tmp_path: Path) -> None:
+    """It is said before there is a row, and nothing is left of the trial."""
+    lost = a_file(tmp_path / "nowhere", "csv")
+    with pytest.raises(FailedRowsError, match="cannot be written"):
+        lost.demand_new()
+
+    a_file(tmp_path, "csv").demand_new()
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_link_is_not_followed(tmp_path: Path) -> None:
+    """Whoever may make a link in the folder does not choose where users are written to."""
+    failed = a_file(tmp_path, "csv")
+    failed.path.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(FailedRowsError, match="is there already"):
+        failed.demand_new()
+    with pytest.raises(FailedRowsError, match="cannot be written"):
+        failed.write([b"a;A"])
+    assert not (tmp_path / "elsewhere").exists()
+
+
+FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from tokensvc.adapters.failed_rows import FailedRows, FailedRowsError
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+failed = FailedRows(Path(sys.argv[1]), "csv", b"uid")
+try:
+    failed.write([b"x" * 200] * 3000)
+except FailedRowsError as error:
+    print(error)
+failed.close()
+"""
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    """There is a sentence, and one alone: letting go of the file says nothing more."""
+    done = subprocess.run(  # noqa: S603 (our own code)
+        [sys.executable, "-c", FULL_DISK, str(tmp_path / "users.failed.csv")],
+        capture_output=True,
+        check=True,
+    )
+
+    assert done.stdout.endswith(b"cannot be written: File too large\n")
 
 
 @pytest.mark.parametrize("file_format", FORMATS)

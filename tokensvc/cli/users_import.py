@@ -5,28 +5,25 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from tokensvc.adapters.checkpoint import Checkpoint
+from tokensvc.adapters.checkpoint import Checkpoint, CheckpointError
 from tokensvc.adapters.failed_rows import FailedRows
-from tokensvc.adapters.file_rows import FileRow
 from tokensvc.adapters.user_files import heading_of
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.cli.progress import Bar
-from tokensvc.cli.rosters import MAX_SHOWN, Roster, open_roster, roster_options
+from tokensvc.cli.rosters import Roster, open_roster, roster_options
 from tokensvc.cli.users_faults import SOME_FAILED, book_or_exit, database_option, faults_told
-from tokensvc.domain.importing import Batch, Existing, Outcome, Result, UserImport
-from tokensvc.domain.model import ChatUser
+from tokensvc.cli.users_sending import Sending, tell_summary
+from tokensvc.domain.importing import Existing
 from tokensvc.services_users import user_import
 from tokensvc.settings import Settings
 
 BULK_PER_MINUTE: Final = 60
-INVALID: Final = "invalid_row"
 ADVICE: Final = "; go on with the same command and --resume"
 STDIN_STEM: Final = "tokensvc-import"
 
@@ -48,10 +45,10 @@ class Wish:
     bulk_per_minute: int
     without_database: bool
 
-    def beside(self, suffix: str) -> Path:
-        """Return a path beside the file, or in the current folder where there is no file."""
+    def checkpoint_path(self) -> Path:
+        """Return where the checkpoint is: beside the file, or in the current folder for stdin."""
         path = Path(STDIN_STEM if self.file == "-" else self.file)
-        return path.with_name(path.name + suffix)
+        return self.checkpoint or path.with_name(f"{path.name}.checkpoint")
 
     def failed_path(self, file_format: str) -> Path:
         """Return where failed rows go: beside the file, with its suffix."""
@@ -120,6 +117,7 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> None:
         roster.file_format,
         heading_of(roster.stream, roster.file_format),
     )
+    _demand_three_files(wish, failed)
     book = book_or_exit(settings, without_database=wish.without_database)
     checkpoint = _checkpoint(wish, roster, failed)
     for file in (checkpoint, failed):
@@ -141,11 +139,20 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> None:
         bar.end()
     failed.end(changed_at=sender.version / 1000)
     checkpoint.remove()
-    sys.exit(_tell_summary(sending.counts, failed))
+    sys.exit(tell_summary(sending.counts, failed))
+
+
+def _demand_three_files(wish: Wish, failed: FailedRows) -> None:
+    """End the command if a file would be written over another, and be gone with it."""
+    paths = [failed.path, wish.checkpoint_path()]
+    if wish.file != "-":
+        paths.append(Path(wish.file))
+    if len({os.path.realpath(path) for path in paths}) < len(paths):
+        raise click.UsageError("FILE, --checkpoint and --failed must be different files")
 
 
 def _checkpoint(wish: Wish, roster: Roster, failed: FailedRows) -> Checkpoint:
-    path = wish.checkpoint or wish.beside(".checkpoint")
+    path = wish.checkpoint_path()
     work = json.dumps(
         [
             *(roster.digest(), roster.file_format, wish.pairs, wish.issuer, wish.existing),
@@ -157,6 +164,8 @@ def _checkpoint(wish: Wish, roster: Roster, failed: FailedRows) -> Checkpoint:
         failed.demand_new()
         return Checkpoint.begin(path, digest)
     checkpoint = Checkpoint.resume(path, digest)
+    if checkpoint.progress.rows + checkpoint.progress.in_flight > roster.count:
+        raise CheckpointError(f"{path} tells of more rows than there are")
     failed.resume(checkpoint.progress.failed_bytes)
     return checkpoint
 
@@ -165,76 +174,3 @@ def version_of(roster: Roster) -> int:
     """Return how old the list is, in milliseconds: what was learnt since then is newer."""
     changed_at = os.fstat(roster.stream.fileno()).st_mtime
     return int(min(changed_at, time.time()) * 1000)
-
-
-@dataclass(slots=True)
-class Sending:
-    """Takes the rows to CometChat, batch by batch, and notes what becomes of each."""
-
-    roster: Roster
-    sender: UserImport
-    checkpoint: Checkpoint
-    failed: FailedRows
-    bar: Bar
-    counts: dict[str, int]
-    _shown: int = field(default=0)
-
-    def run(self) -> None:
-        """Send whatever the checkpoint does not have yet."""
-        done = self.checkpoint.progress.rows
-        for batch in self._batches():
-            rows = len(batch)
-            users = [user for _, user in batch if user]
-            in_doubt = self.checkpoint.progress.in_flight > 0
-            self.checkpoint.sending(rows)
-            results = iter(self.sender.send(users, in_doubt=in_doubt))
-            bad = [row.raw for row, user in batch if self._fails(row, user, results)]
-            self.failed.write(bad)
-            self.checkpoint.dealt_with(rows, self.counts, failed_bytes=self.failed.size)
-            done += rows
-            self.bar.move_to(done)
-
-    def _batches(self) -> Iterator[list[tuple[FileRow, ChatUser | None]]]:
-        """Yield rows for one request each; those in flight at the last end come by themselves."""
-        progress = self.checkpoint.progress
-        rows: list[tuple[FileRow, ChatUser | None]] = []
-        batch = Batch()
-        for number, (row, user) in enumerate(self.roster.entries()):
-            if number < progress.rows:
-                continue
-            was_not_in_flight = number == progress.rows + progress.in_flight and progress.in_flight
-            if rows and (was_not_in_flight or (user and not batch.takes(user))):
-                yield rows
-                rows, batch = [], Batch()
-            rows.append((row, user))
-            if user:
-                batch.add(user)
-        if rows:
-            yield rows
-
-    def _fails(self, row: FileRow, user: ChatUser | None, results: Iterator[Result]) -> bool:
-        """Count what became of a row; return whether it failed."""
-        reason = self.roster.faults.get(row.place, row.fault)
-        result = next(results) if user else Result(Outcome.FAILED, INVALID)
-        has_failed = result.outcome is Outcome.FAILED
-        name = f"{result.outcome} {result.reason}".strip()
-        self.counts[name] = self.counts.get(name, 0) + 1
-        if user and has_failed:
-            self._show(row.place, user.uid, result.reason)
-        return has_failed and bool(reason or user)
-
-    def _show(self, place: str, uid: str, reason: str) -> None:
-        self._shown += 1
-        if self._shown <= MAX_SHOWN:
-            self.bar.say(f"{place}: {uid}: {reason}")
-
-
-def _tell_summary(counts: dict[str, int], failed: FailedRows) -> int:
-    """Say what became of the rows; return the exit code."""
-    click.echo(f"{sum(counts.values()):,} rows")
-    for name, count in sorted(counts.items()):
-        click.echo(f"  {name:<40}{count:>9,}")
-    has_failed = any(name.startswith(Outcome.FAILED) for name in counts)
-    if has_failed:
-        click.echo(f"the failed rows are in {failed.path}")
-    return SOME_FAILED if has_failed else 0

@@ -1,0 +1,91 @@
+"""Sending an import: batch by batch to CometChat, and what became of each row."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import click
+
+from tokensvc.adapters.checkpoint import Checkpoint
+from tokensvc.adapters.failed_rows import FailedRows
+from tokensvc.adapters.file_rows import FileRow
+from tokensvc.cli.progress import Bar
+from tokensvc.cli.rosters import MAX_SHOWN, Roster
+from tokensvc.cli.users_faults import SOME_FAILED
+from tokensvc.domain.importing import Batch, Outcome, Result, UserImport
+from tokensvc.domain.model import ChatUser
+
+INVALID: Final = "invalid_row"
+
+
+@dataclass(slots=True)
+class Sending:
+    """Takes the rows to CometChat, batch by batch, and notes what becomes of each."""
+
+    roster: Roster
+    sender: UserImport
+    checkpoint: Checkpoint
+    failed: FailedRows
+    bar: Bar
+    counts: dict[str, int]
+    _shown: int = field(default=0)
+
+    def run(self) -> None:
+        """Send whatever the checkpoint does not have yet."""
+        done = self.checkpoint.progress.rows
+        for batch in self._batches():
+            rows = len(batch)
+            users = [user for _, user in batch if user]
+            in_doubt = self.checkpoint.progress.in_flight > 0
+            self.checkpoint.sending(rows)
+            results = iter(self.sender.send(users, in_doubt=in_doubt))
+            bad = [row.raw for row, user in batch if self._fails(row, user, results)]
+            self.failed.write(bad)
+            self.checkpoint.dealt_with(rows, self.counts, failed_bytes=self.failed.size)
+            done += rows
+            self.bar.move_to(done)
+
+    def _batches(self) -> Iterator[list[tuple[FileRow, ChatUser | None]]]:
+        """Yield rows for one request each; those in flight at the last end come by themselves."""
+        progress = self.checkpoint.progress
+        rows: list[tuple[FileRow, ChatUser | None]] = []
+        batch = Batch()
+        for number, (row, user) in enumerate(self.roster.entries()):
+            if number < progress.rows:
+                continue
+            was_not_in_flight = number == progress.rows + progress.in_flight and progress.in_flight
+            if rows and (was_not_in_flight or (user and not batch.takes(user))):
+                yield rows
+                rows, batch = [], Batch()
+            rows.append((row, user))
+            if user:
+                batch.add(user)
+        if rows:
+            yield rows
+
+    def _fails(self, row: FileRow, user: ChatUser | None, results: Iterator[Result]) -> bool:
+        """Count what became of a row; return whether it failed."""
+        reason = self.roster.faults.get(row.place, row.fault)
+        result = next(results) if user else Result(Outcome.FAILED, INVALID)
+        has_failed = result.outcome is Outcome.FAILED
+        name = f"{result.outcome} {result.reason}".strip()
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if user and has_failed:
+            self._show(row.place, user.uid, result.reason)
+        return has_failed and bool(reason or user)
+
+    def _show(self, place: str, uid: str, reason: str) -> None:
+        self._shown += 1
+        if self._shown <= MAX_SHOWN:
+            self.bar.say(f"{place}: {uid}: {reason}")
+
+
+def tell_summary(counts: dict[str, int], failed: FailedRows) -> int:
+    """Say what became of the rows; return the exit code."""
+    click.echo(f"{sum(counts.values()):,} rows")
+    for name, count in sorted(counts.items()):
+        click.echo(f"  {name:<40}{count:>9,}")
+    has_failed = any(name.startswith(Outcome.FAILED) for name in counts)
+    if has_failed:
+        click.echo(f"the failed rows are in {failed.path}")
+    return SOME_FAILED if has_failed else 0
