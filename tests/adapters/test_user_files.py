@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tokensvc.adapters.csv_rows import armed, disarmed
+from tokensvc.adapters.csv_rows import NO_HEADING, armed, disarmed
 from tokensvc.adapters.file_rows import MAX_ROW_BYTES, FileRow, UserFileError
+from tokensvc.adapters.json_rows import NO_ARRAY
 from tokensvc.adapters.user_files import FORMATS, heading_of, seekable, user_rows
 
 
@@ -140,9 +141,9 @@ def test_unclosed_quotation_mark_at_the_end() -> None:
 @pytest.mark.parametrize(
     ("content", "line", "reason"),
     [
-        (b"", 1, "the file is no JSON array"),
-        (b'{"uid": "a"}', 1, "the file is no JSON array"),
-        (b'\n\n"a"', 3, "the file is no JSON array"),
+        (b" ", 1, NO_ARRAY),
+        (b'{"uid": "a"}', 1, NO_ARRAY),
+        (b'\n\n"a"', 3, NO_ARRAY),
         (b'[{"uid": "a"},\n', 2, "the file ends before its array does"),
         (b'[{"uid": "a"}]\n{', 2, "there is something after the array"),
         (b"[] x", 1, "there is something after the array"),
@@ -158,6 +159,23 @@ def test_arrays_that_cannot_be_read_further(content: bytes, line: int, reason: s
 def test_empty_elements(content: bytes, count: int) -> None:
     """An empty array has no rows; a comma too many makes one that is bad."""
     assert len(rows(content, "json")) == count
+
+
+@pytest.mark.parametrize(
+    ("content", "file_format", "reason"),
+    [(b"", "csv", NO_HEADING), (b"\nuid\n", "csv", NO_HEADING), (b"", "json", NO_ARRAY)],
+)
+def test_nothing_at_all(content: bytes, file_format: str, reason: str) -> None:
+    """A file of no bytes was cut off on its way: it is no list of nobody."""
+    assert fault(content, file_format) == (1, reason)
+
+
+@pytest.mark.parametrize(
+    ("content", "file_format"), [(b"uid\n", "csv"), (b"[]", "json"), (b"", "jsonl")]
+)
+def test_list_of_nobody(content: bytes, file_format: str) -> None:
+    """A heading alone is a list, and an array of nothing, and no line of JSON."""
+    assert rows(content, file_format) == []
 
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)

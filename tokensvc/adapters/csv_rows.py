@@ -22,6 +22,7 @@ DELIMITERS: Final = ",;\t"
 _FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
 _DISARMED: Final = re.compile(r"'+[=+\-@\t\r]")
 MALFORMED: Final = "the row is not well-formed CSV: look at its quotation marks and line ends"
+NO_HEADING: Final = "the file has no heading: its first line names the columns"
 UNCLOSED: Final = f"the row is longer than {MAX_ROW_BYTES:,} bytes: is a quotation mark not closed?"
 
 
@@ -72,6 +73,8 @@ def csv_rows(stream: BinaryIO) -> Iterator[FileRow]:
             heading = _heading(row, cells)
         elif row.fault or any(cells):
             yield _under(heading, row, cells)
+    if heading is None:
+        raise UserFileError(1, NO_HEADING)
 
 
 def csv_heading(stream: BinaryIO) -> bytes:
@@ -108,6 +111,8 @@ def _heading(row: FileRow, cells: list[str]) -> Sequence[str]:
     if row.fault:
         raise UserFileError(row.line, row.fault)
     names = [armed(cell.strip()) for cell in cells]
+    if not any(names):
+        raise UserFileError(row.line, NO_HEADING)
     for place, name in enumerate(names):
         if name and name in names[:place]:
             first = names.index(name) + 1

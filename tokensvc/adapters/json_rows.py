@@ -19,7 +19,7 @@ _IN_TEXT: Final = re.compile(rb'["\\]')
 _BETWEEN: Final = re.compile(rb'["{}\[\],]')
 _DEPTHS: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 NO_OBJECT: Final = "the row is no JSON object, or one that two readers could read differently"
-NO_ARRAY: Final = "the file is no JSON array"
+NO_ARRAY: Final = "the file is no JSON array; an object per line is --format jsonl"
 UNENDED: Final = "the file ends before its array does"
 MORE: Final = "there is something after the array"
 
