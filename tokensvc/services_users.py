@@ -74,15 +74,16 @@ def user_import(
 
 
 def roster_reader(settings: Settings, columns: Columns, issuer: str | None) -> RosterReader | None:
-    """Return what reads the app's list as *issuer*'s logins are read.
+    """Return what reads the app's list as *issuer*'s logins are read; None if there is none such.
 
-    None where several issuers are configured and none of them is *issuer*: a subject
-    is a user of one of them.
+    Without *issuer*, where several are configured, no subject can be read: it is a
+    user of one of them.
     """
     tables = [table for table in settings.sessions if issuer in {None, table.issuer}]
-    if len(tables) != 1:
+    if not tables:
         return None
-    rule = uid_rule(settings.uids.strategy, prefix=tables[0].uid_prefix)
+    is_one = len(tables) == 1
+    rule = uid_rule(settings.uids.strategy, prefix=tables[0].uid_prefix) if is_one else None
     return RosterReader(columns, rule, _prefixes(settings.sessions))
 
 

@@ -83,7 +83,7 @@ def test_every_row_is_verified_first(desk: Desk) -> None:
     done = desk.run("import", "users.csv", *FAST)
 
     assert done.exit_code == 1
-    assert "line 62: the subject cannot be made a uid\n" in done.stderr
+    assert "line 62: the subject cannot be made a uid: that is 1 to 100 of" in done.stderr
     assert "line 63: the row is the same user as line 5\n" in done.stderr
     assert done.stdout == "2 of 62 rows are bad: nothing is sent\n"
     assert desk.emulator.requests == []
@@ -95,8 +95,8 @@ def test_dry_run(desk: Desk) -> None:
 
     done = desk.run("import", "users.csv", "--dry-run")
 
-    assert (done.exit_code, done.stdout) == (0, "1 of 1 rows can be sent; nothing was\n")
-    assert done.stderr == "not read: the columns 'email'\n"
+    assert (done.exit_code, done.stdout) == (0, "1 of 1 row can be sent; nothing was\n")
+    assert done.stderr == "not read: the column 'email'\n"
     assert desk.emulator.requests == []
 
 
@@ -155,6 +155,13 @@ def test_old_list(desk: Desk) -> None:
 
     assert (done.exit_code, desk.users["ann"].fields["name"]) == (0, "Ann")
     assert "skipped newer_known" in done.stdout
+    assert "touch it and import it again" in done.stdout
+
+    (desk.folder / "old.csv").touch()
+    done = desk.run("import", "old.csv", "--update")
+
+    assert (done.exit_code, desk.users["ann"].fields["name"]) == (0, "Old")
+    assert "touch" not in done.stdout
 
 
 def test_told_to_wait(desk: Desk) -> None:
@@ -237,17 +244,30 @@ def test_begin_again_instead_of_resume(desk: Desk) -> None:
         (("users.csv", "--map", "x"), "FIELD=COLUMN"),
         (("users.csv", "--map", "nick=x"), "metadata.NAME"),
         (("users.csv", "--issuer", "https://nobody"), "--issuer"),
+        (("users.csv", "--update", "--skip-existing"), "not both"),
+        (("folder",), "is a folder"),
     ],
 )
 def test_usage(desk: Desk, arguments: tuple[str, ...], sentence: str) -> None:
     """A mistake in the command ends with 2 and a sentence."""
     for name in ("users.csv", "users.txt"):
         desk.write(name, "uid\nann\n")
+    (desk.folder / "folder").mkdir()
 
     done = desk.run("import", *arguments)
 
     assert (done.exit_code, sentence in done.stderr) == (2, True)
     assert "Traceback" not in done.stderr
+
+
+def test_lines_that_are_called_an_array(desk: Desk) -> None:
+    """Many programs call JSON Lines .json: it is said what to do."""
+    desk.write("users.json", '{"uid": "ann"}\n{"uid": "bob"}\n')
+
+    done = desk.run("import", "users.json")
+
+    assert (done.exit_code, "--format jsonl" in done.stderr) == (1, True)
+    assert desk.run("import", "users.json", "--format", "jsonl").exit_code == 0
 
 
 def test_without_a_database(desk: Desk) -> None:
@@ -263,7 +283,7 @@ def test_without_a_database(desk: Desk) -> None:
 
 
 def test_several_issuers(tmp_path: Path) -> None:
-    """A subject is a user of one issuer, whose prefix it gets."""
+    """A subject is a user of one issuer, whose prefix it gets; a uid has its prefix already."""
     tables = [
         {
             "issuer": f"https://{name}.test",
@@ -277,9 +297,12 @@ def test_several_issuers(tmp_path: Path) -> None:
     with a_desk(tmp_path, TOKENSVC_SESSIONS=json.dumps(tables)) as desk:
         desk.write("users.csv", "id\nann\n")
 
+        desk.write("uids.csv", "uid\nshop-bob\n")
+
         assert desk.run("import", "users.csv").exit_code == 2
         assert desk.run("import", "users.csv", "--issuer", "https://blog.test").exit_code == 0
-        assert desk.live() == ["blog-ann"]
+        assert desk.run("import", "uids.csv").exit_code == 0
+        assert desk.live() == ["blog-ann", "shop-bob"]
 
 
 @pytest.mark.parametrize("file_format", ["csv", "json"])

@@ -137,6 +137,20 @@ def test_existing_user(existing: Existing, result: Result, name: str, *, has_bul
     assert office.directory.users[a_uid("ann")].profile.name == name
 
 
+def test_fields_of_which_the_list_says_nothing() -> None:
+    """An update leaves them as they are, and writes down what the user looks like now."""
+    office = Office()
+    office.directory.add_user(a_user("ann", name="Old", avatar="https://x.test/a"))
+
+    importer = office.importer(existing=Existing.UPDATE, unsaid={"avatar", "role", "tags"})
+    results = importer.send([a_user("ann", name="New")])
+
+    looks = Profile(name="New", avatar="https://x.test/a", role="default")
+    assert results == [UPDATED]
+    assert office.directory.users[a_uid("ann")].profile == looks
+    assert office.account("ann").sent_profile_hash == profile_hash(looks)
+
+
 @pytest.mark.parametrize("has_bulk", [True, False])
 def test_existing_user_of_the_same_looks(*, has_bulk: bool) -> None:
     """Without a doubt about an answer nobody who was there is taken for created."""

@@ -38,6 +38,20 @@ def test_every_kind_of_drift() -> None:
     assert reconciliation.live_count == 3
 
 
+def test_fields_of_which_the_list_says_nothing() -> None:
+    """Nobody differs in them; in the others they do."""
+    reconciliation = Reconciliation(unsaid={"avatar", "metadata"})
+    reconciliation.expect(a_user("al", name="Al"))
+    reconciliation.expect(a_user("bo", name="Bo"))
+
+    pictured: dict[str, Any] = {"avatar": "https://x.test/a", "metadata": {"level": 1}}
+    found = reconciliation.compare(
+        [entry("al", name="Al", **pictured), entry("bo", name="X", **pictured)]
+    )
+
+    assert [*found] == [Finding(Drift.DIFFERENT, a_uid("bo"), ("name",))]
+
+
 @pytest.mark.parametrize(
     ("wanted", "fields"),
     [

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tokensvc.domain import rosters
 from tokensvc.domain.model import Profile
-from tokensvc.domain.rosters import RosterReader, RowError, parse_columns, tags_cell
+from tokensvc.domain.rosters import NoIssuerError, RosterReader, RowError, parse_columns, tags_cell
 from tokensvc.domain.uids import uid_rule
 
 
@@ -76,6 +76,31 @@ def test_unread_columns() -> None:
     ]
 
 
+def test_said_and_missing_columns() -> None:
+    """A field is said where there is a column for it, though nothing is in it."""
+    columns = a_reader(name="who", metadata__plan="/billing/plan").columns
+
+    assert [*columns.said({"id": "a", "who": None, "avatar": ""})] == ["subject", "name", "avatar"]
+    assert [*columns.missing({"id": "a", "who": None, "name": "Ann"})] == ["billing"]
+
+
+@pytest.mark.parametrize(
+    ("mistyped", "said", "meant"),
+    [
+        ("nmae", {"uid"}, "name"),
+        ("Display Name", {"uid"}, "display_name"),
+        ("USERID", set(), "userId"),
+        ("nmae", {"uid", "name"}, None),
+        ("uuid", {"subject"}, None),
+        ("email", set(), None),
+        ("", set(), None),
+    ],
+)
+def test_slips(mistyped: str, said: set[str], meant: str | None) -> None:
+    """A name that is nearly right is told, unless the field has its column."""
+    assert a_reader().columns.meant(mistyped, said) == meant
+
+
 def test_unknown_field() -> None:
     """A field that there is not is refused."""
     with pytest.raises(RowError):
@@ -124,6 +149,15 @@ def test_encoded_subject() -> None:
 def test_bad_rows(row: dict[str, Any], reason: str) -> None:
     """What a login would leave out is named, for somebody is there to mend it."""
     assert refusal(row) == reason
+
+
+def test_subject_of_one_of_several_issuers() -> None:
+    """Nobody knows whose it is; a uid says it by its prefix."""
+    reader = RosterReader(parse_columns({}), None, {"shop-", "blog-"})
+
+    assert reader.read({"uid": "shop-ann"}).uid == "shop-ann"
+    with pytest.raises(NoIssuerError):
+        reader.read({"id": "ann"})
 
 
 def test_uid_of_no_issuer() -> None:

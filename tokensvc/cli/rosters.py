@@ -12,7 +12,8 @@ import click
 from tokensvc.adapters.file_rows import FileRow, UserFileError
 from tokensvc.adapters.user_files import FORMATS, SUFFIXES, seekable, user_rows
 from tokensvc.domain.model import ChatUser
-from tokensvc.domain.rosters import Columns, RosterReader, RowError, parse_columns
+from tokensvc.domain.reconciling import FIELDS
+from tokensvc.domain.rosters import Columns, NoIssuerError, RosterReader, RowError, parse_columns
 from tokensvc.services_users import roster_reader
 from tokensvc.settings import Settings
 
@@ -31,15 +32,26 @@ class Roster:
     stream: BinaryIO
     file_format: str
     reader: RosterReader
+    issuers: Sequence[str] = ()
+    """Whose subjects may be in it."""
+    ignored: Sequence[str] = ()
+    """The columns of which the operator says that they are to say nothing."""
     faults: dict[str, str] = field(default_factory=dict)
     """By place."""
     count: int = 0
     broken: UserFileError | None = None
     """Why the rest of the file cannot be told into rows."""
     unread: dict[str, None] = field(default_factory=dict)
+    said: set[str] = field(default_factory=set)
+    """The fields for which there is a column."""
+
+    @property
+    def unsaid(self) -> frozenset[str]:
+        """The fields of which the list says nothing about anybody."""
+        return frozenset(FIELDS) - self.said
 
     def verify(self) -> None:
-        """Read every row, and note what is wrong."""
+        """Read every row, and note what is wrong; ends the command if it is a column's name."""
         places: dict[bytes, str] = {}
         try:
             for row in user_rows(self.stream, self.file_format):
@@ -49,20 +61,42 @@ class Roster:
                     self.faults[row.place] = fault
         except UserFileError as error:
             self.broken = error
+        self._demand_no_slips()
+
+    def _demand_no_slips(self) -> None:
+        """End the command if a column's name looks mistyped: nobody would get what it says."""
+        for column in self.unread:
+            meant = self.reader.columns.meant(column, self.said)
+            if meant and column not in self.ignored:
+                raise click.UsageError(
+                    f"the column {column!r} is not read: did you mean {meant!r}? Rename it, or "
+                    f"say --map FIELD={column}, or --ignore-column {column}"
+                )
 
     def _fault(self, row: FileRow, places: dict[bytes, str]) -> str:
         if row.fault:
             return row.fault
-        if len(self.unread) < MAX_UNREAD:
-            self.unread.update(dict.fromkeys(self.reader.columns.unread(row.fields)))
+        self._look_at_columns(row)
         try:
             uid = self.reader.read(row.fields).uid
+        except NoIssuerError:
+            raise click.UsageError(_whose(self.issuers)) from None
         except RowError as error:
             return error.reason
         # Digests, because a hundred thousand uids of full length take 20 MB.
         digest = hashlib.sha256(uid.encode()).digest()[:DIGEST_BYTES]
         first = places.setdefault(digest, row.place)
         return "" if first == row.place else f"the row is the same user as {first}"
+
+    def _look_at_columns(self, row: FileRow) -> None:
+        columns = self.reader.columns
+        self.said.update(columns.said(row.fields))
+        if len(self.unread) < MAX_UNREAD:
+            self.unread.update(dict.fromkeys(columns.unread(row.fields)))
+        # In JSON a member may be absent here and there.
+        missing = next(columns.missing(row.fields), None) if self.file_format == "csv" else None
+        if missing is not None:
+            raise click.BadParameter(f"there is no column {missing!r}", param_hint="--map")
 
     def entries(self) -> Iterator[tuple[FileRow, ChatUser | None]]:
         """Yield the rows with their users; None where the row is faulty."""
@@ -87,39 +121,56 @@ class Roster:
 
     def tell_faults(self) -> None:
         """Say on stderr which rows cannot be used, and which columns say nothing."""
-        if self.unread:
-            names = ", ".join(map(repr, list(self.unread)[:MAX_UNREAD]))
-            click.echo(f"not read: the columns {names}", err=True)
+        unread = [name for name in self.unread if name not in self.ignored][:MAX_UNREAD]
+        if unread:
+            names = ", ".join(map(repr, unread))
+            click.echo(f"not read: the column{'s' * (len(unread) > 1)} {names}", err=True)
         for place, fault in list(self.faults.items())[:MAX_SHOWN]:
             click.echo(f"{place}: {fault}", err=True)
         if len(self.faults) > MAX_SHOWN:
-            click.echo(f"… and {len(self.faults) - MAX_SHOWN:,} rows more", err=True)
+            click.echo(f"… and {rows(len(self.faults) - MAX_SHOWN)} more", err=True)
         if self.broken:
             click.echo(f"{self.broken}; nothing after it can be read", err=True)
 
 
-def open_roster(
-    settings: Settings,
-    file: str,
-    *,
-    file_format: str | None,
-    pairs: Sequence[str],
-    issuer: str | None,
-) -> Roster:
-    """Return the list in *file*, or end the command with what is wrong with the request."""
-    chosen = file_format or SUFFIXES.get(Path(file).suffix.lower())
+@dataclass(frozen=True, slots=True)
+class ListWish:
+    """What the operator has typed of the list."""
+
+    file: str
+    file_format: str | None
+    pairs: tuple[str, ...]
+    issuer: str | None
+    ignored: tuple[str, ...]
+
+
+def open_roster(settings: Settings, wish: ListWish) -> Roster:
+    """Return the list that is wished for, or end the command with what is wrong with the wish."""
+    file = wish.file
+    if file != "-" and Path(file).is_dir():
+        raise click.UsageError(f"{file} is a folder")
+    chosen = wish.file_format or SUFFIXES.get(Path(file).suffix.lower())
     if chosen is None:
         raise click.UsageError("say what the file is with --format csv, jsonl or json")
-    reader = roster_reader(settings, _columns(pairs), issuer)
+    issuers = [table.issuer for table in settings.sessions]
+    reader = roster_reader(settings, _columns(wish.pairs), wish.issuer)
     if reader is None:
-        names = ", ".join(table.issuer for table in settings.sessions)
-        raise click.UsageError(f"say whose subjects they are with --issuer: one of {names}")
+        raise click.UsageError(_whose(issuers))
     try:
         stream = seekable(sys.stdin.buffer if file == "-" else Path(file).open("rb"))  # noqa: SIM115 (lives as long as the command)
     except OSError as error:
         raise click.UsageError(f"{file} cannot be read: {error.strerror}") from None
     click.get_current_context().call_on_close(stream.close)
-    return Roster(stream, chosen, reader)
+    return Roster(stream, chosen, reader, issuers, wish.ignored)
+
+
+def _whose(issuers: Sequence[str]) -> str:
+    return f"say whose subjects they are with --issuer: one of {', '.join(issuers)}"
+
+
+def rows(count: int) -> str:
+    """Return so many rows in words."""
+    return f"{count:,} row{'' if count == 1 else 's'}"
 
 
 def _columns(pairs: Sequence[str]) -> Columns:
@@ -146,6 +197,13 @@ def roster_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="FIELD=COLUMN",
             help="Where a field stands; FIELD is uid, subject, name, avatar, role, tags, "
             "metadata or metadata.NAME.",
+        ),
+        click.option(
+            "--ignore-column",
+            "ignored",
+            multiple=True,
+            metavar="COLUMN",
+            help="A column that says nothing, though its name looks like one that does.",
         ),
         click.option(
             "--format", "file_format", type=click.Choice(FORMATS), help="By default its suffix."

@@ -16,7 +16,7 @@ from tokensvc.adapters.failed_rows import FailedRows
 from tokensvc.adapters.user_files import heading_of
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.cli.progress import Bar
-from tokensvc.cli.rosters import Roster, open_roster, roster_options
+from tokensvc.cli.rosters import ListWish, Roster, open_roster, roster_options, rows
 from tokensvc.cli.users_faults import SOME_FAILED, book_or_exit, database_option, faults_told
 from tokensvc.cli.users_sending import Sending, tell_summary
 from tokensvc.domain.importing import Existing
@@ -29,16 +29,13 @@ STDIN_STEM: Final = "tokensvc-import"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(ListWish):
     """What the operator has typed."""
 
-    file: str
-    file_format: str | None
-    pairs: tuple[str, ...]
-    issuer: str | None
     dry_run: bool
     skip_invalid: bool
-    existing: str
+    update: bool
+    skip_existing: bool
     resume: bool
     checkpoint: Path | None
     failed: Path | None
@@ -49,6 +46,13 @@ class Wish:
         """Return where the checkpoint is: beside the file, or in the current folder for stdin."""
         path = Path(STDIN_STEM if self.file == "-" else self.file)
         return self.checkpoint or path.with_name(f"{path.name}.checkpoint")
+
+    @property
+    def existing(self) -> Existing:
+        """What is done about whoever is at CometChat already."""
+        if self.update:
+            return Existing.UPDATE
+        return Existing.SKIP if self.skip_existing else Existing.FAIL
 
     def failed_path(self, file_format: str) -> Path:
         """Return where failed rows go: beside the file, with its suffix."""
@@ -61,10 +65,8 @@ class Wish:
 @roster_options
 @click.option("--dry-run", is_flag=True, help="Verify every row, and send nothing.")
 @click.option("--skip-invalid", is_flag=True, help="Send the good rows though others are bad.")
-@click.option(
-    "--update", "existing", flag_value="update", help="Update whoever is at CometChat already."
-)
-@click.option("--skip-existing", "existing", flag_value="skip", help="Leave them as they are.")
+@click.option("--update", is_flag=True, help="Update whoever is at CometChat already.")
+@click.option("--skip-existing", is_flag=True, help="Leave them as they are.")
 @click.option("--resume", is_flag=True, help="Go on where the last import of this file ended.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), help="By default beside FILE.")
 @click.option("--failed", type=click.Path(path_type=Path), help="By default beside FILE.")
@@ -84,20 +86,18 @@ def import_users(**options: Any) -> None:  # noqa: ANN401 (click's, each with th
     mistake in the command, 75 if CometChat or the database was out of reach, 78
     if the settings cannot be used.
     """
-    wish = Wish(**{**options, "existing": options["existing"] or "fail"})
+    wish = Wish(**options)
+    if wish.update and wish.skip_existing:
+        raise click.UsageError("--update or --skip-existing, not both")
     settings = settings_or_exit()
-    roster = open_roster(
-        settings,
-        wish.file,
-        file_format=wish.file_format,
-        pairs=wish.pairs,
-        issuer=wish.issuer,
-    )
+    roster = open_roster(settings, wish)
     with faults_told(advice="" if wish.dry_run else ADVICE):
         roster.verify()
         roster.tell_faults()
         if roster.broken or (roster.faults and not wish.skip_invalid):
-            click.echo(f"{len(roster.faults):,} of {roster.count:,} rows are bad: nothing is sent")
+            bad = len(roster.faults)
+            verb = "is" if bad == 1 else "are"
+            click.echo(f"{bad:,} of {rows(roster.count)} {verb} bad: nothing is sent")
             sys.exit(SOME_FAILED)
         if wish.dry_run:
             _tell_dry_run(roster)
@@ -107,7 +107,7 @@ def import_users(**options: Any) -> None:  # noqa: ANN401 (click's, each with th
 
 def _tell_dry_run(roster: Roster) -> None:
     good = roster.count - len(roster.faults)
-    click.echo(f"{good:,} of {roster.count:,} rows can be sent; nothing was")
+    click.echo(f"{good:,} of {rows(roster.count)} can be sent; nothing was")
     sys.exit(SOME_FAILED if roster.faults else 0)
 
 
@@ -127,11 +127,12 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> None:
     sender = user_import(
         settings,
         book,
-        existing=Existing(wish.existing),
+        existing=wish.existing,
         per_minute=wish.bulk_per_minute,
         tell=lambda wait_s, reason: bar.say(f"waiting {wait_s:.0f} s for CometChat: {reason}"),
     )
     sender.version = version_of(roster)
+    sender.unsaid = roster.unsaid
     sending = Sending(roster, sender, checkpoint, failed, bar, dict(progress.counts))
     try:
         sending.run()

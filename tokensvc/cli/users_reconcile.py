@@ -11,7 +11,7 @@ import click
 
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.cli.progress import Bar
-from tokensvc.cli.rosters import Roster, open_roster, roster_options
+from tokensvc.cli.rosters import ListWish, Roster, open_roster, roster_options
 from tokensvc.cli.users_faults import SOME_FAILED, book_or_exit, database_option, faults_told
 from tokensvc.cli.users_import import BULK_PER_MINUTE, version_of
 from tokensvc.domain.importing import Batch, Existing, Outcome, Result
@@ -26,13 +26,9 @@ MOST_EXTRA: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(ListWish):
     """What the operator has typed."""
 
-    file: str
-    file_format: str | None
-    pairs: tuple[str, ...]
-    issuer: str | None
     apply: bool
     deactivate_extra: bool
     yes: bool
@@ -58,13 +54,7 @@ def reconcile(**options: Any) -> None:  # noqa: ANN401 (click's, each with the t
     if wish.deactivate_extra and not wish.apply:
         raise click.UsageError("--deactivate-extra goes with --apply")
     settings = settings_or_exit()
-    roster = open_roster(
-        settings,
-        wish.file,
-        file_format=wish.file_format,
-        pairs=wish.pairs,
-        issuer=wish.issuer,
-    )
+    roster = open_roster(settings, wish)
     with faults_told(advice="; the same command goes on"):
         roster.verify()
         roster.tell_faults()
@@ -86,7 +76,8 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> int:
         tell=lambda wait_s, reason: bar.say(f"waiting {wait_s:.0f} s for CometChat: {reason}"),
     )
     sender.version = version_of(roster)
-    reconciliation = Reconciliation()
+    sender.unsaid = roster.unsaid
+    reconciliation = Reconciliation(roster.unsaid)
     for _, user in roster.entries():
         if user:
             reconciliation.expect(sender.provisioning.complete(user))

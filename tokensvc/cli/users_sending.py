@@ -10,12 +10,17 @@ from tokensvc.adapters.checkpoint import Checkpoint
 from tokensvc.adapters.failed_rows import FailedRows
 from tokensvc.adapters.file_rows import FileRow
 from tokensvc.cli.progress import Bar
-from tokensvc.cli.rosters import MAX_SHOWN, Roster
+from tokensvc.cli.rosters import MAX_SHOWN, Roster, rows
 from tokensvc.cli.users_faults import SOME_FAILED
+from tokensvc.domain.account_book import NEWER_KNOWN
 from tokensvc.domain.importing import Batch, Outcome, Result, UserImport
 from tokensvc.domain.model import ChatUser
 
 INVALID: Final = "invalid_row"
+OLDER_THAN_KNOWN: Final = (
+    f"{NEWER_KNOWN}: what is known of them is newer than the file, whose time decides; if the "
+    "file is right all the same, touch it and import it again"
+)
 
 
 @dataclass(slots=True)
@@ -82,9 +87,11 @@ class Sending:
 
 def tell_summary(counts: dict[str, int], failed: FailedRows) -> int:
     """Say what became of the rows; return the exit code."""
-    click.echo(f"{sum(counts.values()):,} rows")
+    click.echo(rows(sum(counts.values())))
     for name, count in sorted(counts.items()):
         click.echo(f"  {name:<40}{count:>9,}")
+    if f"{Outcome.SKIPPED} {NEWER_KNOWN}" in counts:
+        click.echo(OLDER_THAN_KNOWN)
     has_failed = any(name.startswith(Outcome.FAILED) for name in counts)
     if has_failed:
         click.echo(f"the failed rows are in {failed.path}")

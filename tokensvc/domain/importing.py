@@ -1,10 +1,11 @@
 """Importing: many users at once, and for each of them what became of it."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from tokensvc.domain.account_book import NEWER_KNOWN, AccountBook, refusal
 from tokensvc.domain.accounts import Account
@@ -83,6 +84,8 @@ class UserImport:
     existing: Existing = Existing.FAIL
     book: AccountBook | None = None
     version: int = 0
+    unsaid: Collection[str] = ()
+    """The fields of which the list says nothing: an update leaves them as they are."""
     has_bulk: bool = True
     """False once CometChat has said that there is no bulk endpoint."""
     _in_doubt: bool = field(default=False)
@@ -103,7 +106,9 @@ class UserImport:
         wanted = {uid: self.provisioning.complete(user) for uid, user in raw.items()}
         self._in_doubt = in_doubt
         for uid, code in self._created([*wanted.values()]).items():
-            results[uid] = self._result(wanted[uid], code)
+            if code == EXISTS and self.existing is Existing.UPDATE:
+                raw[uid] = self.patience.through(partial(self.with_unsaid, raw[uid]))
+            results[uid] = self._result(self.provisioning.complete(raw[uid]), code)
             self.write_down(known[uid], raw[uid], results[uid])
         return [results[user.uid] for user in users]
 
@@ -189,6 +194,14 @@ class UserImport:
         if self.existing is Existing.SKIP:
             return Result(Outcome.SKIPPED)
         return self.patience.through(lambda: self.update(user))
+
+    def with_unsaid(self, user: ChatUser) -> ChatUser:
+        """Return *user* with what CometChat has where the list says nothing."""
+        found = self.directory.find_user(user.uid) if self.unsaid else None
+        if found is None:
+            return user
+        kept: dict[str, Any] = {name: getattr(found.profile, name) for name in self.unsaid}
+        return replace(user, profile=replace(user.profile, **kept))
 
     def update(self, user: ChatUser) -> Result:
         """Make a user who is there look like this one, and bring nobody back."""

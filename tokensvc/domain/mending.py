@@ -30,9 +30,10 @@ class Mending:
             return Result(Outcome.FAILED, reason)
         if drift is Drift.DEACTIVATED:
             self._let_in(user.uid)
-        sent = self.sender.provisioning.complete(user)
+        whole = self._through(lambda: self.sender.with_unsaid(user))
+        sent = self.sender.provisioning.complete(whole)
         result = self._through(lambda: self.sender.update(sent))
-        self.sender.write_down(known, user, result)
+        self.sender.write_down(known, whole, result)
         return result
 
     def deactivate(self, uid: Uid) -> Result:

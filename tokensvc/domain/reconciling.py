@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
@@ -73,6 +73,8 @@ def _digest(value: object) -> bytes:
 class Reconciliation:
     """Compares CometChat's users with the list, of which it keeps digests alone."""
 
+    unsaid: Collection[str] = ()
+    """The fields of which the list says nothing, and in which nobody differs from it."""
     wanted: dict[Uid, tuple[bytes, ...]] = field(default_factory=dict)
     live_count: int = 0
     """How many live users CometChat has, once they were compared."""
@@ -105,6 +107,6 @@ class Reconciliation:
         fields = tuple(
             name
             for name, known, want in zip(FIELDS, have, wanted, strict=True)
-            if _would_change(name, known, want)
+            if name not in self.unsaid and _would_change(name, known, want)
         )
         return Finding(Drift.DIFFERENT, uid, fields) if fields else None

@@ -7,6 +7,7 @@ refuse; here somebody is there to mend it, and so the row is refused by name.
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Final
 
 from tokensvc.domain.errors import UidNotAllowedError
@@ -27,13 +28,21 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "metadata": ("metadata",),
 }
 """The columns in which each field is looked for, unless others are named."""
+IDS: Final = frozenset({"uid", "subject"})
+"""Either names the user."""
+SLIP: Final = 0.75
+"""How much of a name is right, at least, where it was mistyped: two letters that changed places."""
 METADATA_PREFIX: Final = "metadata."
 TAG_SEPARATOR: Final = ";"
 
 NO_UID: Final = "the row names no user: there is neither a uid nor a subject"
 BAD_UID: Final = "the uid is not 1 to 100 of a-z, 0-9, _ and -"
 FOREIGN_UID: Final = "no login has such a uid: it begins with no issuer's prefix"
-BAD_SUBJECT: Final = "the subject cannot be made a uid"
+BAD_SUBJECT: Final = (
+    "the subject cannot be made a uid: that is 1 to 100 of a-z, 0-9, _ and -, or with "
+    'uids.strategy = "encoded" any subject of 1 to 1,000 characters'
+)
+NO_ISSUER: Final = "there are several issuers, and the subject may be any of theirs"
 HOLDS_NUL: Final = "the row holds a NUL character"
 BAD_FIELDS: Final[Mapping[str, str]] = {
     "name": "the name is no text, or only blanks",
@@ -70,9 +79,34 @@ class Columns:
 
     def unread(self, row: Row) -> Iterator[str]:
         """Yield the names of columns that say nothing about a user."""
-        named = {path[0] for path in (*self.paths.values(), *self.metadata.values())}
-        usual = {alias for name in COLUMNS if name not in self.paths for alias in COLUMNS[name]}
-        return (name for name in row if name not in named | usual)
+        read = {column for name in COLUMNS for column in self._of(name)}
+        return (name for name in row if name not in read)
+
+    def missing(self, row: Row) -> Iterator[str]:
+        """Yield the names of columns that are named, and that *row* has not."""
+        paths = (*self.paths.values(), *self.metadata.values())
+        return (path[0] for path in paths if path[0] not in row)
+
+    def said(self, row: Row) -> Iterator[str]:
+        """Yield the fields that *row* has a column for, whatever is in it."""
+        return (name for name in COLUMNS if any(column in row for column in self._of(name)))
+
+    def meant(self, mistyped: str, said: Collection[str]) -> str | None:
+        """Return the name that *mistyped* looks like, if its field is not *said*."""
+        known = {*said, *IDS} if IDS & {*said} else said
+        fields = [name for name in COLUMNS if name not in known]
+        names = {column.lower(): column for name in fields for column in self._of(name)}
+        plain = mistyped.strip().lower().replace(" ", "_").replace("-", "_")
+        close = get_close_matches(plain, names, n=1, cutoff=SLIP)
+        return names[close[0]] if close else None
+
+    def _of(self, name: str) -> Collection[str]:
+        """Return the columns in which the field is looked for."""
+        if name in self.paths:
+            return {self.paths[name][0]}
+        if name == "metadata" and self.metadata:
+            return {path[0] for path in self.metadata.values()}
+        return COLUMNS[name]
 
 
 def parse_columns(pairs: Mapping[str, str]) -> Columns:
@@ -88,12 +122,19 @@ def parse_columns(pairs: Mapping[str, str]) -> Columns:
     return Columns(paths, metadata)
 
 
+class NoIssuerError(RowError):
+    """The row has a subject, and it is not known whose: other rows are no better."""
+
+
 @dataclass(frozen=True, slots=True)
 class RosterReader:
-    """Reads rows as users: *uid_rule* and *prefixes* are those of the logins."""
+    """Reads rows as users: *uid_rule* and *prefixes* are those of the logins.
+
+    Without *uid_rule* it is not known whose subjects they are.
+    """
 
     columns: Columns
-    uid_rule: UidRule
+    uid_rule: UidRule | None
     prefixes: Collection[str] = ("",)
 
     def read(self, row: Row) -> ChatUser:
@@ -125,6 +166,8 @@ class RosterReader:
     def _uid_of_subject(self, subject: str) -> Uid:
         if not subject:
             raise RowError(NO_UID)
+        if self.uid_rule is None:
+            raise NoIssuerError(NO_ISSUER)
         try:
             return self.uid_rule(subject)
         except UidNotAllowedError:
