@@ -1,7 +1,8 @@
 """Limits counted in Redis for all processes together, and by each for itself while it is away."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -9,6 +10,7 @@ from limits.storage import MovingWindowSupport, RedisStorage, Storage
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
+from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from tokensvc.adapters.limit_storage import SHARED_SCHEME, NoFixedWindows, WindowStorage
@@ -28,6 +30,53 @@ MOST_CONNECTIONS: Final = 100_000
 """No thread is to find them all in use: redis-py would call that a lost connection."""
 PROBE_KEY: Final = "tokensvc:probe"
 PROBE_LIMIT: Final = 10
+_NOTHING: Final = (None, (0.0, 0))
+
+
+class OneTripStorage(RedisStorage):
+    """Redis as `limits` counts in it, asked once for a hit and for what is left after it.
+
+    Each answer tells what is left, so that every hit is followed by that question; the
+    two scripts are those of the library.
+    """
+
+    def __init__(self, uri: str, **options: Any) -> None:  # noqa: ANN401 (the library's)
+        super().__init__(uri, **options)
+        self._told = threading.local()
+        """The key of this thread's last hit, and its window."""
+
+    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
+        """Count *amount* hits of *key*, and keep what its window looks like then."""
+        self._told.window = _NOTHING
+        now = time.time()
+        place = self.prefixed_key(key)
+        calls = (
+            (self.lua_acquire_moving_window, (now, limit, expiry, amount)),
+            (self.lua_moving_window, (now - expiry, limit)),
+        )
+        try:
+            is_counted, window = self._run(place, calls)
+        except NoScriptError:
+            # Redis was started anew, or its scripts were flushed: nothing has been counted, as
+            # the script that counts is never there without the other one.
+            for script, _ in reversed(calls):
+                self.storage.script_load(script.script)
+            is_counted, window = self._run(place, calls)
+        self._told.window = (key, (float(window[0]), window[1]) if window else (now, 0))
+        return bool(is_counted)
+
+    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
+        """Return the oldest hit in the window and their number; asks only if no hit has told."""
+        told_key, window = getattr(self._told, "window", _NOTHING)
+        self._told.window = _NOTHING
+        return window if told_key == key else super().get_moving_window(key, limit, expiry)
+
+    def _run(self, place: str, calls: Sequence[tuple[Any, Sequence[float]]]) -> list[Any]:
+        # A pipeline that is given the scripts themselves asks each time whether they are there.
+        with self.storage.pipeline(transaction=False) as trip:
+            for script, arguments in calls:
+                trip.evalsha(script.sha, 1, place, *arguments)
+            return list(trip.execute())
 
 
 class SharedWindowStorage(NoFixedWindows, Storage, MovingWindowSupport):
@@ -121,7 +170,7 @@ def shared_options(
     The place is read once; user and password are read again for each connection.
     *login_window_s* is the shortest window that a login is counted in.
     """
-    redis = RedisStorage(without_credentials(current_url()), **_connection_options(current_url))
+    redis = OneTripStorage(without_credentials(current_url()), **_connection_options(current_url))
 
     # Asked with a hit, not with PING: a Redis that is full or read-only answers that too.
     def ask() -> None:
