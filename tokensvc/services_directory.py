@@ -16,6 +16,7 @@ from tokensvc.domain.issuing import Provisioning
 from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.rotation import SecretsInForce
 from tokensvc.settings import Settings
+from tokensvc.web.body_places import deliveries_at_once
 from tokensvc.web.record import note_vendor_call
 from tokensvc.web.tokens import MAX_BODIES_AT_ONCE
 
@@ -77,7 +78,9 @@ def _bulkhead(settings: Settings) -> Bulkhead:
     cometchat = settings.cometchat
     max_waiting = cometchat.max_waiting
     if max_waiting is None:
-        spare = settings.server.threads - cometchat.max_in_flight - MAX_BODIES_AT_ONCE
+        threads = settings.server.threads
+        bodies = MAX_BODIES_AT_ONCE + deliveries_at_once(threads)
+        spare = threads - cometchat.max_in_flight - bodies
         max_waiting = max(0, spare // 2)
     return Bulkhead(cometchat.max_in_flight, max_waiting=max_waiting, wait_s=cometchat.max_wait_s)
 

@@ -8,6 +8,7 @@ from tokensvc.domain.ports import Inbox
 from tokensvc.domain.receiving import Identity, Receiver
 from tokensvc.domain.uids import uid_rule
 from tokensvc.settings import Settings
+from tokensvc.web.body_places import deliveries_at_once
 from tokensvc.web.webhooks import Endpoint, WebhookRoom
 
 
@@ -31,4 +32,4 @@ def webhook_room(
             notify=notify,
         )
         endpoints[table.source] = Endpoint(receiver, table.kind.status, table.kind.challenge_header)
-    return WebhookRoom(endpoints)
+    return WebhookRoom(endpoints, deliveries_at_once(settings.server.threads))

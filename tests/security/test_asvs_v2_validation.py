@@ -28,6 +28,7 @@ from tokensvc.domain.profiles import (
 )
 from tokensvc.domain.strict_json import MAX_DEPTH
 from tokensvc.domain.uids import MAX_SUBJECT_CHARS, MAX_UID_CHARS
+from tokensvc.web.body_places import OF_ONE_STRANGER, deliveries_at_once
 from tokensvc.web.record import MAX_USER_AGENT_CHARS
 from tokensvc.web.tokens import MAX_BODIES_AT_ONCE, MAX_BODY_BYTES
 
@@ -73,6 +74,9 @@ def test_v2_1_3_limits_are_written_down() -> None:
     assert chosen.limits.failed_per_address in row("`limits.failed_per_address`")
     assert str(chosen.cometchat.max_in_flight) in row("`cometchat.max_in_flight`")
     assert str(MAX_BODIES_AT_ONCE) in row("request bodies at once")
+    deliveries = row("bodies of deliveries at once")
+    half = deliveries_at_once(chosen.server.threads) // 2
+    assert f"| {half}, and {OF_ONE_STRANGER}; {half}, and {half // 2} " in deliveries
 
 
 def a_plain_service() -> Service:

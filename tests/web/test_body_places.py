@@ -13,13 +13,19 @@ from tests.builders import a_token, bearer
 from tests.processes import Process, serving
 from tests.raw_server import an_answer, raw_server
 from tokensvc.domain.errors import OverloadedError
-from tokensvc.web.body_places import BodyPlaces
+from tokensvc.web.body_places import (
+    MAX_KNOWN,
+    OF_ONE_STRANGER,
+    BodyPlaces,
+    DeliveryPlaces,
+    deliveries_at_once,
+)
 from tokensvc.web.tokens import MAX_BODIES_AT_ONCE
 
 TOKEN: Final = b'{"data": {"uid": "alice", "authToken": "alice_1"}}'
 
 
-def held(places: BodyPlaces, callers: Sequence[str]) -> list[bool]:
+def held(places: BodyPlaces | DeliveryPlaces, callers: Sequence[str]) -> list[bool]:
     """Return for each of *callers*, one after the other, whether they got a place."""
     got = []
     with ExitStack() as stack:
@@ -50,6 +56,38 @@ def test_places_are_given_back() -> None:
             raise ValueError("broken")
 
     assert held(places, ["b"]) == [True]
+
+
+def test_strangers_leave_the_others_half_of_the_places() -> None:
+    """However many strangers there are, whoever is known finds a place of their own."""
+    places = DeliveryPlaces(8)
+    places.remember("k")
+
+    assert held(places, ["a", "b", "c", "d", "e", "k"]) == [True] * 4 + [False, True]
+
+
+def test_a_stranger_has_few_places() -> None:
+    """One network of strangers cannot hold all that is theirs, nor one of the known ones."""
+    places = DeliveryPlaces(24)
+    places.remember("k")
+
+    assert held(places, "a" * OF_ONE_STRANGER + "ab") == [True] * OF_ONE_STRANGER + [False, True]
+    assert held(places, "k" * 7) == [True] * 6 + [False]
+
+
+def test_few_threads_have_few_places() -> None:
+    """However few there are, one network of strangers does not hold all that are the strangers'."""
+    assert held(DeliveryPlaces(deliveries_at_once(2)), "aab") == [True, False, True]
+
+
+def test_the_longest_silent_are_forgotten() -> None:
+    """What is remembered has an end: who was heard of lately stays known."""
+    places = DeliveryPlaces(2 * MAX_KNOWN)
+    for network in ["k", "l", *map(str, range(MAX_KNOWN - 2)), "k", "m"]:
+        places.remember(network)
+
+    assert held(places, "k" * 5) == [True] * 5
+    assert held(places, "l" * 5) == [True] * OF_ONE_STRANGER + [False]
 
 
 def a_body_that_never_comes(process: Process, user: str) -> socket.socket:

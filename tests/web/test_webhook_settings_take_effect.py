@@ -260,6 +260,6 @@ def test_webhook_and_login_name_the_same_user(
     body, headers = SOURCES["standard"].deliver(raw)
 
     receiver = services.webhooks.endpoints["standard"].receiver
-    receiver.receive(Delivery(headers, body, NOW))
+    receiver.receive(Delivery(headers, NOW, body))
 
     assert [event.uid for event in inbox.events] == ([] if uid is None else [uid])

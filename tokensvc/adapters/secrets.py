@@ -8,7 +8,7 @@ from typing import Final
 from tokensvc.adapters.background import Periodic
 from tokensvc.adapters.key_sets import KeySet, VerificationKey
 from tokensvc.domain.audit import Notify, OperationalEvent
-from tokensvc.domain.deliveries import Delivery, Opened, Sender
+from tokensvc.domain.deliveries import Delivery, Heading, Opened, Sender
 
 LOOK_EVERY_S: Final = 3.0
 """A change is in force well within ten seconds."""
@@ -42,6 +42,9 @@ class CurrentSender:
     """The sender of webhooks in force: it changes when its secrets or keys are replaced."""
 
     current: Sender = field(repr=False)
+
+    def admit(self, heading: Heading) -> bool:
+        return self.current.admit(heading)
 
     def open(self, delivery: Delivery) -> Opened:
         return self.current.open(delivery)

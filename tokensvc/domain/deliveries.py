@@ -10,14 +10,20 @@ from tokensvc.domain.profiles import Claims
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
-    """One HTTP attempt of a webhook. Everything in it is hostile until it is verified."""
+class Heading:
+    """What is there of a delivery before its body: headers, as hostile as all the rest."""
 
     unverified_headers: Mapping[str, str] = field(repr=False)
     """By their names in lower case."""
-    unverified_body: bytes = field(repr=False)
     received_at: float
     """UNIX seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(Heading):
+    """One HTTP attempt of a webhook. Everything in it is hostile until it is verified."""
+
+    unverified_body: bytes = field(repr=False)
 
     @property
     def received_ms(self) -> Version:
@@ -55,6 +61,14 @@ class Opened:
 
 class Sender(Protocol):
     """Knows one kind of webhook sender: its signature and its vocabulary."""
+
+    def admit(self, heading: Heading) -> bool:
+        """Return whether *heading* alone proves the sender, though not yet what it says.
+
+        Raises `DeliveryRefusedError` if no body can make a delivery of it good: to
+        wait for a body costs a thread, and whoever cannot even write the sender's
+        headers shall not make us wait.
+        """
 
     def open(self, delivery: Delivery) -> Opened:
         """Return what *delivery* says, now that it is proven to be the sender's.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from tokensvc.domain.accounts import UserEvent
 from tokensvc.domain.audit import Notify, OperationalEvent
-from tokensvc.domain.deliveries import Delivery, Fact, Opened, Sender
+from tokensvc.domain.deliveries import Delivery, Fact, Heading, Opened, Sender
 from tokensvc.domain.errors import DeliveryConflictError, UidNotAllowedError
 from tokensvc.domain.model import Profile, Uid
 from tokensvc.domain.ports import Inbox
@@ -58,6 +58,13 @@ class Receiver:
     identity: Identity
     inbox: Inbox
     notify: Notify
+
+    def admit(self, heading: Heading) -> bool:
+        """Return whether *heading* alone proves the sender.
+
+        Raises `DeliveryRefusedError` if the body need not be waited for.
+        """
+        return self.sender.admit(heading)
 
     def receive(self, delivery: Delivery) -> Receipt:
         """Store the facts of *delivery*; when this returns they are on disk.

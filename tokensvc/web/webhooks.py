@@ -9,7 +9,7 @@ from flask import Blueprint, g, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter
 
-from tokensvc.domain.deliveries import Delivery
+from tokensvc.domain.deliveries import Delivery, Heading
 from tokensvc.domain.errors import (
     BodyTooLargeError,
     DeliveryConflictError,
@@ -21,16 +21,12 @@ from tokensvc.domain.errors import (
     StorageUnavailableError,
 )
 from tokensvc.domain.receiving import Receiver
-from tokensvc.web.body_places import BodyPlaces
+from tokensvc.web.body_places import DeliveryPlaces
 from tokensvc.web.failed_attempts import network_of
 from tokensvc.web.openapi import Operation, documented
 from tokensvc.web.record import current_record
 
 MAX_BODY_BYTES: Final = 256 * 1024
-MAX_BODIES_AT_ONCE: Final = 32
-"""Bodies that are waited for in a process: a sender's is there at once."""
-MAX_BODIES_OF_ONE: Final = 16
-"""Of these, what one source's from one address may be: a stranger shall not hold all."""
 NO_STORE: Final = {"Cache-Control": "no-store"}
 _CHALLENGE: Final = re.compile(r"[\x21-\x7e]{1,1000}")
 _COUNT: Final = {"type": "integer", "minimum": 0}
@@ -81,6 +77,8 @@ class WebhookRoom:
     """What webhooks are made of: an endpoint for each source."""
 
     endpoints: Mapping[str, Endpoint]
+    bodies_at_once: int
+    """How many threads may wait for bodies."""
 
     def find(self, source: str) -> Endpoint:
         """Return the source's endpoint, or raise `SourceNotFoundError`."""
@@ -94,9 +92,8 @@ class WebhookRoom:
 def webhooks_blueprint(room: WebhookRoom, limiter: Limiter, *, per_source: str) -> Blueprint:
     """Return the routes that senders of webhooks call."""
     webhooks = Blueprint("webhooks", __name__, url_prefix="/v1")
-    body_places = BodyPlaces(MAX_BODIES_AT_ONCE, of_one=MAX_BODIES_OF_ONE)
-    whose = _source_and_address(room)
-    limited = limiter.limit(per_source, key_func=whose)
+    places = DeliveryPlaces(room.bodies_at_once)
+    limited = limiter.limit(per_source, key_func=_source_and_network(room))
 
     @webhooks.post("/webhooks/<source>")
     @documented(TAKE_DELIVERY)
@@ -110,17 +107,18 @@ def webhooks_blueprint(room: WebhookRoom, limiter: Limiter, *, per_source: str) 
         """
         endpoint = room.find(source)
         record = current_record()
-        delivery = Delivery(
-            unverified_headers={name.lower(): value for name, value in request.headers},
-            unverified_body=_body(body_places, whose()),
-            received_at=record.started_at,
-        )
-        receipt = endpoint.receiver.receive(delivery)
+        headers = {name.lower(): value for name, value in request.headers}
+        if endpoint.receiver.admit(Heading(headers, record.started_at)):
+            places.remember(_network())
+        with places.place_of(_network()):
+            body = _body()
+        receipt = endpoint.receiver.receive(Delivery(headers, record.started_at, body))
+        places.remember(_network())
         record.uid = receipt.uid
         record.dropped_claims = receipt.dropped_claims
         record.events_stored, record.events_ignored = receipt.stored, receipt.ignored
-        body = {"stored": receipt.stored, "ignored": receipt.ignored}
-        return body, endpoint.status, NO_STORE
+        answer = {"stored": receipt.stored, "ignored": receipt.ignored}
+        return answer, endpoint.status, NO_STORE
 
     @webhooks.get("/webhooks/<source>")
     @documented(ANSWER_CHALLENGE)
@@ -138,7 +136,13 @@ def webhooks_blueprint(room: WebhookRoom, limiter: Limiter, *, per_source: str) 
     return webhooks
 
 
-def _source_and_address(room: WebhookRoom) -> Callable[[], str]:
+def _network() -> str:
+    """Return where the request is from, as wide as one customer is."""
+    address = current_record().client_address
+    return network_of(address) if address else "unknown"
+
+
+def _source_and_network(room: WebhookRoom) -> Callable[[], str]:
     """Return whose allowance a delivery spends, before anything of it is proven.
 
     It is counted by the address too, so that a stranger who floods a source spends
@@ -149,22 +153,18 @@ def _source_and_address(room: WebhookRoom) -> Callable[[], str]:
     def key() -> str:
         g.limited = "source"
         source = (request.view_args or {}).get("source")
-        address = current_record().client_address
-        network = network_of(address) if address else "unknown"
-        return f"{source if source in room.endpoints else '?'}|{network}"
+        return f"{source if source in room.endpoints else '?'}|{_network()}"
 
     return key
 
 
-def _body(places: BodyPlaces, whose: str) -> bytes:
+def _body() -> bytes:
     """Return the body as it came, or refuse it for its size.
 
-    It can be sent as slowly as its sender likes, and the server waits: no more
-    threads than there are *places* do that at once.
+    It can be sent as slowly as its sender likes, and the server waits.
     """
     request.max_content_length = MAX_BODY_BYTES + 1
-    with places.place_of(whose):
-        body = request.get_data(cache=False)
+    body = request.get_data(cache=False)
     if len(body) > MAX_BODY_BYTES:
         # A body of undeclared length is cut by the framework, not refused.
         raise BodyTooLargeError("body_too_large")

@@ -7,7 +7,7 @@ from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.senders.message import Message, NotUnderstoodError
 from tokensvc.adapters.signatures.proof import Proof, TermsError, Verifier
 from tokensvc.adapters.signatures.signed_jwt import Signer
-from tokensvc.domain.deliveries import Delivery, Fact, Opened, hash_of
+from tokensvc.domain.deliveries import Delivery, Fact, Heading, Opened, hash_of
 from tokensvc.domain.profiles import ClaimPath, Claims, claim_at
 from tokensvc.domain.strict_json import JSONError, parse_json_object
 
@@ -90,6 +90,9 @@ class WebhookSender:
     kind: SenderKind
     verify: Verifier
     entities: frozenset[str]
+
+    def admit(self, heading: Heading) -> bool:
+        return self.verify.admit(heading)
 
     def open(self, delivery: Delivery) -> Opened:
         proof = self.verify(delivery)

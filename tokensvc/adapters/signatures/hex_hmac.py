@@ -2,7 +2,7 @@
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from tokensvc.adapters.signatures.proof import (
@@ -14,7 +14,7 @@ from tokensvc.adapters.signatures.proof import (
     matches_any,
     raw_secrets,
 )
-from tokensvc.domain.deliveries import Delivery
+from tokensvc.domain.deliveries import Delivery, Heading
 from tokensvc.domain.errors import DeliveryRefusedError
 
 HEX_DIGITS: Final = {"sha256": 64, "sha1": 40}
@@ -33,15 +33,23 @@ class HexHMAC:
         self._header = header
         self._digest = digest
 
+    def admit(self, heading: Heading) -> bool:
+        self._signature(heading)
+        return False
+
     def __call__(self, delivery: Delivery) -> Proof:
-        given = header_of(delivery, self._header)
-        if len(given) != HEX_DIGITS[self._digest] or not _LOWER_HEX.fullmatch(given):
-            raise DeliveryRefusedError("signature_malformed")
+        given = self._signature(delivery)
         body = delivery.unverified_body
         expected = [hmac.digest(secret, body, self._digest).hex() for secret in self._secrets]
         if not matches_any([given.encode("ascii")], [text.encode("ascii") for text in expected]):
             raise DeliveryRefusedError("signature_invalid")
         return Proof(body)
+
+    def _signature(self, heading: Heading) -> str:
+        given = header_of(heading, self._header)
+        if len(given) != HEX_DIGITS[self._digest] or not _LOWER_HEX.fullmatch(given):
+            raise DeliveryRefusedError("signature_malformed")
+        return given
 
 
 class TimedHexHMAC:
@@ -51,16 +59,25 @@ class TimedHexHMAC:
         self._secrets = raw_secrets(secrets)
         self._header = header
 
+    def admit(self, heading: Heading) -> bool:
+        self._signatures(heading)
+        return False
+
     def __call__(self, delivery: Delivery) -> Proof:
-        match = _TIMED.fullmatch(header_of(delivery, self._header))
+        timestamp, given = self._signatures(delivery)
+        signed = timestamp.encode("ascii") + b"." + delivery.unverified_body
+        expected = [hmac.digest(secret, signed, "sha256").hex() for secret in self._secrets]
+        if not matches_any(given, [text.encode("ascii") for text in expected]):
+            raise DeliveryRefusedError("signature_invalid")
+        return Proof(delivery.unverified_body)
+
+    def _signatures(self, heading: Heading) -> tuple[str, Sequence[bytes]]:
+        """Return the time, which is about now, and the signatures over it."""
+        match = _TIMED.fullmatch(header_of(heading, self._header))
         if match is None:
             raise DeliveryRefusedError("signature_malformed")
         given = [part.strip(", ").encode("ascii") for part in match[2].split("v1=")[1:]]
         if len(given) > MAX_SIGNATURES:
             raise DeliveryRefusedError("signatures_too_many")
-        demand_fresh(int(match[1]), delivery, tolerance=TOLERANCE_MS, unit_s=0.001)
-        signed = match[1].encode("ascii") + b"." + delivery.unverified_body
-        expected = [hmac.digest(secret, signed, "sha256").hex() for secret in self._secrets]
-        if not matches_any(given, [text.encode("ascii") for text in expected]):
-            raise DeliveryRefusedError("signature_invalid")
-        return Proof(delivery.unverified_body)
+        demand_fresh(int(match[1]), heading, tolerance=TOLERANCE_MS, unit_s=0.001)
+        return match[1], given

@@ -2,11 +2,11 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
-from tokensvc.domain.deliveries import Delivery
+from tokensvc.domain.deliveries import Delivery, Heading
 from tokensvc.domain.errors import DeliveryRefusedError
 
 MIN_SECRET_BYTES: Final = 24
@@ -28,13 +28,22 @@ class Proof:
     """The delivery's own id, where the scheme signs one that stays over retries."""
 
 
-Verifier = Callable[[Delivery], Proof]
-"""Returns the proof of a delivery, or raises `DeliveryRefusedError`."""
+class Verifier(Protocol):
+    """One scheme of signatures, with the secrets or keys of one source."""
+
+    def admit(self, heading: Heading) -> bool:
+        """Return whether the headers alone prove the sender.
+
+        Raises `DeliveryRefusedError` for whatever is wrong without a look at the body.
+        """
+
+    def __call__(self, delivery: Delivery) -> Proof:
+        """Return the proof of a delivery, or raise `DeliveryRefusedError`."""
 
 
-def header_of(delivery: Delivery, name: str) -> str:
+def header_of(heading: Heading, name: str) -> str:
     """Return the header, or refuse the delivery: a header is ASCII, and not endless."""
-    value = delivery.unverified_headers.get(name)
+    value = heading.unverified_headers.get(name)
     if value is None:
         raise DeliveryRefusedError("header_missing")
     if not value.isascii() or len(value) > MAX_SIGNATURE_HEADER_CHARS:
@@ -64,9 +73,9 @@ def matches_any(unverified: Sequence[bytes], expected: Iterable[bytes]) -> bool:
     return any(found)
 
 
-def demand_fresh(timestamp: int, delivery: Delivery, *, tolerance: int, unit_s: float) -> None:
+def demand_fresh(timestamp: int, heading: Heading, *, tolerance: int, unit_s: float) -> None:
     """Refuse a delivery whose *timestamp*, in units of *unit_s*, is not about now."""
-    age = delivery.received_at / unit_s - timestamp
+    age = heading.received_at / unit_s - timestamp
     if age > tolerance:
         raise DeliveryRefusedError("timestamp_too_old")
     if age < -tolerance:

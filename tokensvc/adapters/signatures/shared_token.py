@@ -15,7 +15,7 @@ from tokensvc.adapters.signatures.proof import (
     matches_any,
     raw_secrets,
 )
-from tokensvc.domain.deliveries import Delivery
+from tokensvc.domain.deliveries import Delivery, Heading
 from tokensvc.domain.errors import DeliveryRefusedError
 
 SCHEMES: Final = ("bearer", "basic", "header")
@@ -43,8 +43,8 @@ class SharedToken:
         self._header = header
         self._known = [b64encode(secret) for secret in known] if scheme == "basic" else known
 
-    def __call__(self, delivery: Delivery) -> Proof:
-        value = header_of(delivery, self._header)
+    def admit(self, heading: Heading) -> bool:
+        value = header_of(heading, self._header)
         if self._scheme != "header":
             match = _CREDENTIALS.fullmatch(value)
             if match is None or match[1].lower() != self._scheme:
@@ -52,4 +52,8 @@ class SharedToken:
             value = match[2]
         if not matches_any([value.encode("ascii")], self._known):
             raise DeliveryRefusedError("token_wrong")
+        return True
+
+    def __call__(self, delivery: Delivery) -> Proof:
+        self.admit(delivery)
         return Proof(delivery.unverified_body)

@@ -10,7 +10,7 @@ from typing import Final
 from tokensvc.adapters.jws import MAX_TOKEN_BYTES, parse_jws
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.signatures.proof import Proof, header_of, matches_any
-from tokensvc.domain.deliveries import Delivery
+from tokensvc.domain.deliveries import Delivery, Heading
 from tokensvc.domain.errors import DeliveryRefusedError, SessionError
 from tokensvc.domain.strict_json import JSONError, parse_json_object
 
@@ -48,10 +48,10 @@ class Signer:
         raise DeliveryRefusedError(reason)
 
     def demand_current(
-        self, claims: Mapping[str, object], delivery: Delivery, *, must_expire: bool
+        self, claims: Mapping[str, object], heading: Heading, *, must_expire: bool
     ) -> None:
         """Refuse a token that is too old, too young or for somebody else."""
-        now = delivery.received_at
+        now = heading.received_at
         expires_at = _time(claims, "exp")
         if must_expire and expires_at is None:
             raise DeliveryRefusedError("exp_missing")
@@ -78,20 +78,29 @@ class BodyHashJWT:
         self._encoding = encoding
         self._must_expire = must_expire
 
+    def admit(self, heading: Heading) -> bool:
+        self._body_hash(heading)
+        return True
+
     def __call__(self, delivery: Delivery) -> Proof:
-        claims = _claims(self._signer.payload_of(self._unverified_token(delivery)))
-        self._signer.demand_current(claims, delivery, must_expire=self._must_expire)
-        claimed = claims.get(HASH_CLAIM)
-        if not isinstance(claimed, str) or not claimed.isascii():
-            raise DeliveryRefusedError("body_hash_missing")
+        claimed = self._body_hash(delivery)
         digest = hashlib.sha256(delivery.unverified_body).digest()
         expected = digest.hex().encode() if self._encoding == "hex" else b64encode(digest)
         if not matches_any([claimed.encode("ascii")], [expected]):
             raise DeliveryRefusedError("body_hash_wrong")
         return Proof(delivery.unverified_body)
 
-    def _unverified_token(self, delivery: Delivery) -> str:
-        value = header_of(delivery, self._header)
+    def _body_hash(self, heading: Heading) -> str:
+        """Return the body's hash as the signer has written it."""
+        claims = _claims(self._signer.payload_of(self._unverified_token(heading)))
+        self._signer.demand_current(claims, heading, must_expire=self._must_expire)
+        claimed = claims.get(HASH_CLAIM)
+        if not isinstance(claimed, str) or not claimed.isascii():
+            raise DeliveryRefusedError("body_hash_missing")
+        return claimed
+
+    def _unverified_token(self, heading: Heading) -> str:
+        value = header_of(heading, self._header)
         if self._header != "authorization":
             return value
         match = _BEARER.fullmatch(value)
@@ -105,6 +114,9 @@ class BodyJWT:
 
     def __init__(self, signer: Signer) -> None:
         self._signer = signer
+
+    def admit(self, heading: Heading) -> bool:  # noqa: ARG002 (no header says anything)
+        return False
 
     def __call__(self, delivery: Delivery) -> Proof:
         try:

@@ -24,7 +24,7 @@ from tokensvc.adapters.signatures.proof import (
     header_of,
     matches_any,
 )
-from tokensvc.domain.deliveries import Delivery
+from tokensvc.domain.deliveries import Delivery, Heading
 from tokensvc.domain.errors import DeliveryRefusedError
 
 TOLERANCE_S: Final = 300
@@ -51,21 +51,30 @@ class StandardWebhooks:
         if not self._secrets and not self._public_keys:
             raise TermsError("needs secrets or a secrets_file")
 
+    def admit(self, heading: Heading) -> bool:
+        self._parse(heading)
+        return False
+
     def __call__(self, delivery: Delivery) -> Proof:
-        message_id = header_of(delivery, f"{self._family}-id")
-        timestamp = header_of(delivery, f"{self._family}-timestamp")
-        if not _ID.fullmatch(message_id):
-            raise DeliveryRefusedError("id_malformed")
-        if not _TIMESTAMP.fullmatch(timestamp):
-            raise DeliveryRefusedError("timestamp_malformed")
-        signatures = _parse_signatures(header_of(delivery, f"{self._family}-signature"))
-        demand_fresh(int(timestamp), delivery, tolerance=TOLERANCE_S, unit_s=1.0)
+        message_id, timestamp, signatures = self._parse(delivery)
         signed = f"{message_id}.{timestamp}.".encode("ascii") + delivery.unverified_body
         # Both are looked at, whatever the first one says: the time shall tell nothing.
         proven = [self._has_digest(signed, signatures), self._has_ed25519(signed, signatures)]
         if not any(proven):
             raise DeliveryRefusedError("signature_invalid")
         return Proof(delivery.unverified_body, message_id if self._id_is_stable else None)
+
+    def _parse(self, heading: Heading) -> tuple[str, str, Sequence[tuple[str, str]]]:
+        """Return the id, the time, which is about now, and the signatures."""
+        message_id = header_of(heading, f"{self._family}-id")
+        timestamp = header_of(heading, f"{self._family}-timestamp")
+        if not _ID.fullmatch(message_id):
+            raise DeliveryRefusedError("id_malformed")
+        if not _TIMESTAMP.fullmatch(timestamp):
+            raise DeliveryRefusedError("timestamp_malformed")
+        signatures = _parse_signatures(header_of(heading, f"{self._family}-signature"))
+        demand_fresh(int(timestamp), heading, tolerance=TOLERANCE_S, unit_s=1.0)
+        return message_id, timestamp, signatures
 
     def _learn(self, text: str) -> None:
         """Take in one secret: `whsec_` and a shared one, or `whpk_` and a public key."""
