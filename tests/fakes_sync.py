@@ -73,18 +73,23 @@ class FakeInbox:
         return [self._entries[number] for number in sorted(self._entries)]
 
     def put(self, events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
+        return self.put_each([(event, body_hash) for event in events]) > 0
+
+    def put_each(self, events: Sequence[tuple[UserEvent, bytes]]) -> int:
         with self._working():
             known = {
                 (entry.event.source, entry.event.event_id): entry.body_hash
                 for entry in self._entries.values()
             }
-            hashes = {known.get((event.source, event.event_id)) for event in events} - {None}
-            if hashes - {body_hash}:
+            given: dict[tuple[str, str], tuple[UserEvent, bytes]] = {}
+            for event, body_hash in events:
+                given.setdefault((event.source, event.event_id), (event, body_hash))
+            if any(known.get(key, body_hash) != body_hash for key, (_, body_hash) in given.items()):
                 raise DeliveryConflictError("body_differs")
-            if hashes:
-                return False
-            self._store(events, body_hash)
-            return True
+            new = [one for key, one in given.items() if key not in known]
+            for event, body_hash in new:
+                self._store(event, body_hash)
+            return len(new)
 
     def claim(self, *, lease_s: float) -> Claim | None:
         with self._working():
@@ -179,15 +184,10 @@ class FakeInbox:
             raise StorageUnavailableError(self.fault)
         return self._lock
 
-    def _store(self, events: Sequence[UserEvent], body_hash: bytes) -> None:
-        stored: set[tuple[str, str]] = set()
-        for event in events:
-            if (event.source, event.event_id) in stored:
-                continue
-            stored.add((event.source, event.event_id))
-            self._lanes.setdefault(event.uid, _Lane(self._turn()))
-            number = next(self._numbers)
-            self._entries[number] = Entry(number, event, body_hash, self.now())
+    def _store(self, event: UserEvent, body_hash: bytes) -> None:
+        self._lanes.setdefault(event.uid, _Lane(self._turn()))
+        number = next(self._numbers)
+        self._entries[number] = Entry(number, event, body_hash, self.now())
 
     def _turn(self) -> int:
         return max(self._entries, default=0)

@@ -105,6 +105,26 @@ def test_other_body_is_a_conflict(subject: Subject) -> None:
     assert subject.inbox.status().waiting == 1
 
 
+def test_what_is_new_beside_what_is_known(subject: Subject) -> None:
+    """A known event does not cost the new one that came with it."""
+    one, two = an_event("1"), an_event("2", "bob")
+    subject.put(one)
+
+    assert subject.inbox.put_each([(one, BODY), (two, OTHER_BODY)]) == 1
+    assert subject.inbox.put_each([(one, BODY), (two, OTHER_BODY)]) == 0
+    assert [subject.claim().event, subject.claim().event] == [one, two]
+
+
+def test_another_content_beside_what_is_new(subject: Subject) -> None:
+    """A known event with another content is a conflict, and nothing is stored with it."""
+    subject.put(an_event("1"))
+
+    with pytest.raises(DeliveryConflictError):
+        subject.inbox.put_each([(an_event("2"), BODY), (an_event("1"), OTHER_BODY)])
+
+    assert subject.inbox.status().waiting == 1
+
+
 def test_ids_are_a_sources_own(subject: Subject) -> None:
     """Two sources may use the same id."""
     subject.put(an_event("1", source="app"))

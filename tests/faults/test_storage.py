@@ -23,7 +23,7 @@ from tokensvc.adapters import inbox_work as work
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.engines import Waits
 from tokensvc.adapters.inbox import SQLInbox
-from tokensvc.adapters.inbox_work import Delivery
+from tokensvc.adapters.inbox_work import rows_of
 from tokensvc.adapters.schema import SchemaError, demand_schema
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.web.problems import status_of
@@ -266,7 +266,7 @@ def test_backend_killed_in_a_delivery(postgresql: PostgreSQL, postgresql_url: st
     with deliveries(postgresql_url) as subject:
 
         def put_and_die(connection: Connection) -> None:
-            work.store(Delivery.of([an_event("lost")], b"x", 0.0), connection)
+            work.store(rows_of([(an_event("lost"), b"x")], 0.0), connection)
             kill_backends(postgresql)
 
         with pytest.raises(StorageUnavailableError, match=KILLED.operator):

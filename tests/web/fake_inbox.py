@@ -17,19 +17,17 @@ class FakeInbox:
     events: list[UserEvent] = field(default_factory=list)
     hashes: dict[tuple[str, str], bytes] = field(default_factory=dict)
 
-    def put(self, events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
+    def put_each(self, events: Sequence[tuple[UserEvent, bytes]]) -> int:
         if self.is_down:
             raise StorageUnavailableError("disk_full")
-        names = [(event.source, event.event_id) for event in events]
-        known = [self.hashes[name] for name in names if name in self.hashes]
-        if any(stored != body_hash for stored in known):
+        given = {(event.source, event.event_id): body_hash for event, body_hash in events}
+        assert len(given) == len(events), "one delivery holds two events of one id"
+        if any(self.hashes.get(name, body_hash) != body_hash for name, body_hash in given.items()):
             raise DeliveryConflictError("body_differs")
-        if known:
-            return False
-        assert len(set(names)) == len(names), "one delivery holds two events of one id"
-        self.events += events
-        self.hashes.update(dict.fromkeys(names, body_hash))
-        return True
+        new = [event for event, _ in events if (event.source, event.event_id) not in self.hashes]
+        self.events += new
+        self.hashes.update(given)
+        return len(new)
 
     def forget(self) -> None:
         """Be empty again."""
@@ -37,5 +35,5 @@ class FakeInbox:
         self.hashes.clear()
 
     def as_port(self) -> Inbox:
-        """Return itself as the port, of which webhooks use `put` alone."""
+        """Return itself as the port, of which webhooks use `put_each` alone."""
         return cast("Inbox", self)

@@ -26,12 +26,15 @@ class SQLInbox:
         self._now = now
 
     def put(self, events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
-        delivery = work.Delivery.of(events, body_hash, self._now())
+        return self.put_each([(event, body_hash) for event in events]) > 0
+
+    def put_each(self, events: Sequence[tuple[UserEvent, bytes]]) -> int:
+        rows = work.rows_of(events, self._now())
         with suppress(IntegrityError):
-            return self._database.write(partial(work.store, delivery))
-        # The same delivery came in between the look and the insert; now it is seen.
+            return self._database.write(partial(work.store, rows))
+        # The same event came in between the look and the insert; now it is seen.
         with suppress(IntegrityError):
-            return self._database.write(partial(work.store, delivery))
+            return self._database.write(partial(work.store, rows))
         raise StorageUnavailableError("database_locked")
 
     def claim(self, *, lease_s: float) -> Claim | None:

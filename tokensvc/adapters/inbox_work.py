@@ -1,7 +1,6 @@
 """The inbox's verbs, each on a connection within a transaction."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
@@ -14,7 +13,7 @@ from tokensvc.domain.errors import DeliveryConflictError, LeaseLostError
 from tokensvc.domain.ports import BuriedEvent, Claim, InboxStatus
 
 _IS_IT: Final = EVENTS.c.number == bindparam("of_number")
-_KNOWN: Final = select(EVENTS.c.body_hash).where(
+_KNOWN: Final = select(EVENTS.c.source, EVENTS.c.event_id, EVENTS.c.body_hash).where(
     tuple_(EVENTS.c.source, EVENTS.c.event_id).in_(bindparam("keys", expanding=True))
 )
 _STORE: Final = insert(EVENTS)
@@ -46,36 +45,34 @@ _DROP: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """What came at once, as rows by what makes each the only one."""
-
-    rows: Mapping[tuple[str, str], Mapping[str, Any]]
-    body_hash: bytes
-
-    @classmethod
-    def of(cls, events: Sequence[UserEvent], body_hash: bytes, received_at: float) -> "Delivery":
-        """Return the delivery of *events*: of two with one id the first is it."""
-        rows: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for event in events:
-            row = event_row(event, body_hash, received_at)
-            rows.setdefault((row["source"], row["event_id"]), row)
-        return cls(rows, body_hash)
+Rows = Mapping[tuple[str, str], Mapping[str, Any]]
+"""What came at once, by what makes each the only one."""
 
 
-def store(delivery: Delivery, connection: Connection) -> bool:
-    """Store a delivery, or return False if it is known."""
-    hashes = set(connection.execute(_KNOWN, {"keys": list(delivery.rows)}).scalars())
-    if hashes - {delivery.body_hash}:
+def rows_of(events: Sequence[tuple[UserEvent, bytes]], received_at: float) -> Rows:
+    """Return *events* as rows, each with its hash: of two with one id the first is it."""
+    rows: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for event, content_hash in events:
+        row = event_row(event, content_hash, received_at)
+        rows.setdefault((row["source"], row["event_id"]), row)
+    return rows
+
+
+def store(rows: Rows, connection: Connection) -> int:
+    """Store what is not known of *rows*, and return how many that were."""
+    known = {
+        (source, event_id): content_hash
+        for source, event_id, content_hash in connection.execute(_KNOWN, {"keys": list(rows)})
+    }
+    if any(rows[key]["body_hash"] != content_hash for key, content_hash in known.items()):
         raise DeliveryConflictError("body_differs")
-    if hashes:
-        return False
+    new = [row for key, row in rows.items() if key not in known]
     # In one order, so that two deliveries never wait for each other.
-    for uid in sorted({row["uid"] for row in delivery.rows.values()}):
+    for uid in sorted({row["uid"] for row in new}):
         lanes.enter(connection, uid)
-    if delivery.rows:
-        connection.execute(_STORE, list(delivery.rows.values()))
-    return True
+    if new:
+        connection.execute(_STORE, new)
+    return len(new)
 
 
 def claim(connection: Connection, *, now: float, lease_s: float) -> Claim | None:

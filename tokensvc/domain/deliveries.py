@@ -40,6 +40,8 @@ class Fact:
     """The user as the sender describes them: their id and profile stand in here."""
     version: Version
     event_id: str
+    content_hash: bytes = field(repr=False)
+    """Tells two events of one id apart."""
     tells_profile: bool = False
     """Whether the claims are a whole profile, so that what they leave out is absent."""
 
@@ -49,12 +51,10 @@ class Opened:
     """A verified delivery: its facts, and how many of its events are none.
 
     `ignored` are events of kinds that say nothing of a user's life; `not_understood`
-    are fixed words for those that should and make no sense. `content_hash` tells two
-    deliveries of one id apart.
+    are fixed words for those that should and make no sense.
     """
 
     facts: tuple[Fact, ...]
-    content_hash: bytes = field(repr=False)
     ignored: int = 0
     not_understood: tuple[str, ...] = ()
 

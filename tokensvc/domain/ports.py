@@ -91,11 +91,19 @@ class Inbox(Protocol):
     """
 
     def put(self, events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
-        """Store all *events* of one delivery, or none; return whether they are new.
+        """Store *events* of one delivery, as far as they are new; return whether one was.
 
         False means that they were stored before, by a delivery with the same
-        *body_hash*; raises `DeliveryConflictError` if its body was another. When
-        this returns, the events are on disk.
+        *body_hash*; raises `DeliveryConflictError`, and stores nothing, if its body
+        was another. When this returns, the events are on disk.
+        """
+
+    def put_each(self, events: Sequence[tuple[UserEvent, bytes]]) -> int:
+        """Store those of *events* that are not known, and return how many that were.
+
+        Beside each stands the hash of its content; raises `DeliveryConflictError`,
+        and stores nothing, if the content of a known one was another. When this
+        returns, the events are on disk.
         """
 
     def claim(self, *, lease_s: float) -> Claim | None:

@@ -1,6 +1,7 @@
 """Receiving: a webhook's delivery in, its events on disk out."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tokensvc.domain.accounts import UserEvent
@@ -75,16 +76,16 @@ class Receiver:
         opened = self.sender.open(delivery)
         reasons = list(opened.not_understood)
         dropped: list[str] = []
-        events: dict[str, UserEvent] = {}
-        for event in self._events(opened, reasons, dropped):
+        events: dict[str, tuple[UserEvent, bytes]] = {}
+        for event, content_hash in self._events(opened, reasons, dropped):
             # Of two events of one id the first one counts: the inbox has room for one.
-            events.setdefault(event.event_id, event)
-        is_new = bool(events) and self._put(tuple(events.values()), opened.content_hash)
+            events.setdefault(event.event_id, (event, content_hash))
+        stored = self._put(tuple(events.values()))
         ignored = opened.ignored + len(reasons)
         self._tell(opened.ignored, reasons)
-        uids = {event.uid for event in events.values()}
+        uids = {event.uid for event, _ in events.values()}
         return Receipt(
-            stored=len(events) if is_new else 0,
+            stored=stored,
             ignored=ignored,
             uid=uids.pop() if len(uids) == 1 else None,
             dropped_claims=tuple(dict.fromkeys(dropped)),
@@ -92,7 +93,7 @@ class Receiver:
 
     def _events(
         self, opened: Opened, reasons: list[str], dropped: list[str]
-    ) -> Iterator[UserEvent]:
+    ) -> Iterator[tuple[UserEvent, bytes]]:
         for fact in opened.facts:
             try:
                 uid = self.identity.uid_of(fact)
@@ -101,11 +102,14 @@ class Receiver:
                 continue
             profile, left_out = self.identity.profile_of(fact)
             dropped.extend(left_out)
-            yield UserEvent(fact.kind, uid, fact.version, self.source, fact.event_id, profile)
+            event = UserEvent(fact.kind, uid, fact.version, self.source, fact.event_id, profile)
+            yield event, fact.content_hash
 
-    def _put(self, events: tuple[UserEvent, ...], content_hash: bytes) -> bool:
+    def _put(self, events: Sequence[tuple[UserEvent, bytes]]) -> int:
+        if not events:
+            return 0
         try:
-            return self.inbox.put(events, body_hash=content_hash)
+            return self.inbox.put_each(events)
         except DeliveryConflictError:
             self.notify(
                 OperationalEvent("delivery_conflict", {"source": self.source}, is_alarm=True)
@@ -117,7 +121,10 @@ class Receiver:
             self.notify(
                 OperationalEvent("event_ignored", {"source": self.source, "count": ignored})
             )
-        for reason in reasons:
+        for reason, count in Counter(reasons).items():
             self.notify(
-                OperationalEvent("event_not_understood", {"source": self.source, "reason": reason})
+                OperationalEvent(
+                    "event_not_understood",
+                    {"source": self.source, "reason": reason, "count": count},
+                )
             )

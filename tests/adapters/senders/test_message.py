@@ -33,7 +33,7 @@ def test_times(written: Any, found: int | None) -> None:
 
 
 def a_message() -> Message:
-    return Message({}, "e-1", MS, frozenset())
+    return Message({}, "e-1", b"", MS, frozenset())
 
 
 @pytest.mark.parametrize(

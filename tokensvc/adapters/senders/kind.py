@@ -1,7 +1,9 @@
 """What a sender is made of: how it signs, what it says, and where its claims stand."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.senders.message import Message, NotUnderstoodError
@@ -10,6 +12,9 @@ from tokensvc.adapters.signatures.signed_jwt import Signer
 from tokensvc.domain.deliveries import Delivery, Fact, Heading, Opened, hash_of
 from tokensvc.domain.profiles import ClaimPath, Claims, claim_at
 from tokensvc.domain.strict_json import JSONError, parse_json_object
+
+MAX_BATCH: Final = 1000
+"""Events in one delivery; those who batch send far fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,6 @@ Reader = Callable[[Message], Iterable[Fact]]
 """Yields the facts of one event, none for an event of no use, or raises `NotUnderstoodError`."""
 
 
-def _alone(payload: Claims) -> Iterable[object]:
-    return (payload,)
-
-
 def _itself(text: str) -> Sequence[str]:
     return (text,)
 
@@ -64,8 +65,8 @@ class SenderKind:
     claims: ClaimNames = ClaimNames()
     id_path: ClaimPath | None = None
     """Where an event has its own id, if it has one that stays over retries."""
-    events: Callable[[Claims], Iterable[object]] = _alone
-    """Splits a batch; raises `NotUnderstoodError`."""
+    events: Callable[[Claims], Sequence[object]] | None = None
+    """Splits a batch, if a delivery is one; raises `NotUnderstoodError`."""
     takes: frozenset[str] = frozenset()
     """Which options make sense for it."""
     entities: frozenset[str] = frozenset()
@@ -96,35 +97,46 @@ class WebhookSender:
 
     def open(self, delivery: Delivery) -> Opened:
         proof = self.verify(delivery)
-        content_hash = hash_of(proof.payload)
         try:
-            events = list(self.kind.events(parse_json_object(proof.payload)))
+            events = self._events(parse_json_object(proof.payload), proof)
         except JSONError:
-            return Opened((), content_hash, not_understood=("payload_malformed",))
+            return Opened((), not_understood=("payload_malformed",))
         except NotUnderstoodError as error:
-            return Opened((), content_hash, not_understood=(error.reason,))
+            return Opened((), not_understood=(error.reason,))
         facts: list[Fact] = []
         reasons: list[str] = []
         ignored = 0
-        for index, event in enumerate(events):
+        for event, content in events:
             try:
-                told = tuple(self.kind.facts(self._message(event, index, proof, delivery)))
+                told = tuple(self.kind.facts(self._message(event, content, proof, delivery)))
             except NotUnderstoodError as error:
                 # One event that makes no sense spoils no other of its batch.
                 reasons.append(error.reason)
             else:
                 facts += told
                 ignored += not told
-        return Opened(tuple(facts), content_hash, ignored, tuple(reasons))
+        return Opened(tuple(facts), ignored, tuple(reasons))
 
-    def _message(self, event: object, index: int, proof: Proof, delivery: Delivery) -> Message:
+    def _events(self, payload: Claims, proof: Proof) -> Sequence[tuple[object, bytes]]:
+        """Return what is told, each event with its content.
+
+        What comes alone is known by the very bytes; one of a batch by what it says,
+        because it may come again beside others.
+        """
+        if self.kind.events is None:
+            return [(payload, proof.payload)]
+        batch = self.kind.events(payload)
+        if len(batch) > MAX_BATCH:
+            raise NotUnderstoodError("events_too_many")
+        return [(event, json.dumps(event, sort_keys=True).encode("ascii")) for event in batch]
+
+    def _message(self, event: object, content: bytes, proof: Proof, delivery: Delivery) -> Message:
         if not isinstance(event, Mapping):
             raise NotUnderstoodError("event_malformed")
-        content_id = hash_of(proof.payload).hex() + (f".{index}" if index else "")
-        proposed = claim_at(self.kind.id_path, event) if self.kind.id_path else proof.event_id
-        return Message.of(
+        return Message(
             event,
-            entities=self.entities,
-            ids=(proposed, content_id),
-            received_ms=delivery.received_ms,
+            claim_at(self.kind.id_path, event) if self.kind.id_path else proof.event_id,
+            hash_of(content),
+            delivery.received_ms,
+            self.entities,
         )

@@ -31,23 +31,18 @@ class Message:
     """One event, proven to be the sender's."""
 
     payload: Claims = field(repr=False)
-    event_id: str
+    proposed_id: object
+    """What the sender may have meant as its id."""
+    content_hash: bytes = field(repr=False)
     received_ms: Version
     entities: frozenset[str]
 
-    @classmethod
-    def of(
-        cls,
-        payload: Claims,
-        *,
-        entities: frozenset[str],
-        ids: tuple[object, str],
-        received_ms: Version,
-    ) -> "Message":
-        """Return the message; its id is the first of *ids* if that is one, else the second."""
-        proposed, content_id = ids
+    @property
+    def event_id(self) -> str:
+        """The sender's own id if it is one, else what it says."""
+        proposed = self.proposed_id
         is_id = isinstance(proposed, str) and _EVENT_ID.fullmatch(proposed)
-        return cls(payload, str(proposed) if is_id else content_id, received_ms, entities)
+        return str(proposed) if is_id else self.content_hash.hex()
 
     def text(self, *path: str) -> str:
         """Return the text at *path*, or raise `NotUnderstoodError`."""
@@ -87,6 +82,7 @@ class Message:
             claims=user,
             version=min(version, self.received_ms + MAX_AHEAD_MS),
             event_id=f"{self.event_id}.{aspect}" if aspect else self.event_id,
+            content_hash=self.content_hash,
             tells_profile=is_profile,
         )
 

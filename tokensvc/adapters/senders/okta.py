@@ -1,6 +1,6 @@
 """Okta event hooks: batches of events behind a shared token, after a challenge by GET."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from tokensvc.adapters.senders.kind import ClaimNames, SenderKind, Terms
@@ -32,7 +32,7 @@ def _verifier(terms: Terms) -> Verifier:
     )
 
 
-def _events(payload: Claims) -> Iterable[object]:
+def _events(payload: Claims) -> Sequence[object]:
     events = claim_at(("data", "events"), payload)
     if not isinstance(events, list):
         raise NotUnderstoodError("events_malformed")
