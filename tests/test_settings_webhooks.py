@@ -8,6 +8,8 @@ import pytest
 
 from tests.builders import ISSUER, SECRET, a_sessions_table, an_environment
 from tests.web.signing import SOURCES, a_secret, a_whsec, write_jwks
+from tokensvc.domain.account_book import IMPORT, OPERATOR
+from tokensvc.domain.syncing import DUE, LOGIN
 from tokensvc.settings import Settings
 from tokensvc.settings_loading import ConfigurationError, load_settings
 
@@ -65,7 +67,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         "webhooks[1].sender (TOKENSVC_WEBHOOKS): must be one of standard, clerk,",
         "webhooks[1].issuer (TOKENSVC_WEBHOOKS): must be the issuer of one of [[sessions]]",
         "webhooks[1].secrets[0] (TOKENSVC_WEBHOOKS): is a placeholder",
-        "webhooks[2].source (TOKENSVC_WEBHOOKS): must be none of import, login, operator",
+        "webhooks[2].source (TOKENSVC_WEBHOOKS): must be none of due-deletion, import, login,",
         "webhooks[2].options.digest (TOKENSVC_WEBHOOKS): must be 'sha256' or 'sha1'",
         "webhooks[3] (TOKENSVC_WEBHOOKS): " + str(tmp_path / "no") + ": cannot be read",
         "webhooks[4].secrets_file (TOKENSVC_WEBHOOKS): cannot be read",
@@ -90,6 +92,7 @@ def test_all_faults_are_named_at_once(tmp_path: Path) -> None:
         ({"secrets": "x"}, "must be a list"),
         ({"sender": None}, "is missing"),
         ({"source": None}, "is missing"),
+        *(({"source": own}, "must be none of") for own in (LOGIN, IMPORT, OPERATOR, DUE)),
         ({"issuer": None}, "is missing"),
         ({"options": {"scheme": "bearer"}}, "the sender standard takes no options.scheme"),
         ({"options": {"jwks_file": "/x"}}, "the sender standard takes no options.jwks_file"),

@@ -12,10 +12,12 @@ from tokensvc.adapters.key_sets import KeyPolicyError, keys_from_jwks
 from tokensvc.adapters.senders.kind import SenderKind, Terms, WebhookSender
 from tokensvc.adapters.senders.registry import SENDERS
 from tokensvc.adapters.signatures.proof import TermsError
+from tokensvc.domain.account_book import IMPORT, OPERATOR
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
+from tokensvc.domain.syncing import DUE, LOGIN
 from tokensvc.settings_sections import CLOSED, ClaimName, Text
 
-OWN_SOURCES: Final = frozenset({"login", "import", "operator"})
+OWN_SOURCES: Final = frozenset({LOGIN, IMPORT, OPERATOR, DUE})
 """Names of sources of events that are no webhooks."""
 PUBLIC_KEY_MARK: Final = "whpk_"
 DEFAULT_ALGORITHM: Final = "RS256"

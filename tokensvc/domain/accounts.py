@@ -40,7 +40,7 @@ class UserEvent:
     uid: Uid
     version: Version
     source: str
-    """The webhook source's name, or `login`, `import`, `operator`."""
+    """The webhook source's name, or `login`, `import`, `operator`, `due-deletion`."""
     event_id: str
     """Unique in its source: 1 to 200 characters. A second event of the same id is a repetition."""
     profile: Profile | None = None
