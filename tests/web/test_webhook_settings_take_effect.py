@@ -198,6 +198,25 @@ def test_entities() -> None:
     assert [event.event_id for event in service.events()] == ["e1"]
 
 
+@pytest.mark.parametrize(
+    ("state", "kinds"),
+    [
+        ("active", ["updated", "unsuspended"]),
+        ("inactive", ["updated", "suspended"]),
+        ("suspended", ["updated", "suspended"]),
+        (None, ["updated"]),
+    ],
+)
+def test_states_in_a_directory(state: str | None, kinds: list[str]) -> None:
+    """Who is not active in their directory is suspended."""
+    service = a_service_of("workos", options={"entities": ["dsync.user"]})
+    data = {"id": "directory_user_1", "first_name": "Ada", "state": state}
+
+    service.deliver("workos", {"event": "dsync.user.updated", "id": "e1", "data": data})
+
+    assert [event.kind for event in service.events()] == kinds
+
+
 def test_entities_of_a_database() -> None:
     """So with the tables of a database."""
     table = SOURCES["supabase-db"].table("")

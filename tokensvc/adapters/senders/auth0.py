@@ -1,7 +1,6 @@
 """Auth0: Event Streams, which are CloudEvents behind a shared token."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from tokensvc.adapters.senders.kind import ClaimNames, SenderKind, Terms
@@ -38,9 +37,7 @@ def _facts(message: Message) -> Iterator[Fact]:
     yield fact
     blocked = user.get("blocked")
     if kind is not EventKind.DELETED and isinstance(blocked, bool):
-        block = EventKind.SUSPENDED if blocked else EventKind.UNSUSPENDED
-        told = message.fact(block, user, told_at=told_at, aspect="suspension")
-        yield replace(told, version=fact.version)
+        yield message.suspension(fact, is_on=blocked)
 
 
 AUTH0: Final = SenderKind(

@@ -1,7 +1,6 @@
 """Clerk: users of an instance, sent through Svix."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
 
 from tokensvc.adapters.senders.kind import ClaimNames, SenderKind, Terms
@@ -33,9 +32,7 @@ def _facts(message: Message) -> Iterator[Fact]:
     banned = user.get("banned")
     if kind is not EventKind.DELETED and isinstance(banned, bool):
         # Clerk has no event for a ban: it is told with the whole user, each time.
-        ban = EventKind.SUSPENDED if banned else EventKind.UNSUSPENDED
-        told = message.fact(ban, user, told_at=told_at, aspect="suspension")
-        yield replace(told, version=fact.version)
+        yield message.suspension(fact, is_on=banned)
 
 
 CLERK: Final = SenderKind(verifier=_verifier, facts=_facts, claims=ClaimNames(avatar="image_url"))

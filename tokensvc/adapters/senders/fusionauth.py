@@ -16,7 +16,7 @@ KINDS: Final = {
     "user.update": EventKind.UPDATED,
     "user.delete": EventKind.DELETED,
     "user.deactivate": EventKind.DEACTIVATED,
-    "user.reactivate": EventKind.RESTORED,
+    "user.reactivate": EventKind.REACTIVATED,
 }
 """Each with `.complete` behind it too: after the transaction, and not in its midst."""
 

@@ -23,9 +23,14 @@ def _verifier(terms: Terms) -> Verifier:
 
 def _facts(message: Message) -> Iterator[Fact]:
     kind = KINDS.get(message.text("type"))
-    if kind is not None:
-        user = named(message.table("data", "user"), "first_name", "last_name")
-        yield message.fact(kind, user, told_at=message.payload.get("timestamp"))
+    if kind is None:
+        return
+    user = named(message.table("data", "user"), "first_name", "last_name")
+    fact = message.fact(kind, user, told_at=message.payload.get("timestamp"))
+    yield fact
+    is_suspended = user.get("is_suspended")
+    if kind is not EventKind.DELETED and isinstance(is_suspended, bool):
+        yield message.suspension(fact, is_on=is_suspended)
 
 
 KINDE: Final = SenderKind(

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -86,6 +86,15 @@ class Message:
             tells_profile=is_profile,
         )
 
+    def suspension(self, fact: Fact, *, is_on: bool) -> Fact:
+        """Return what the event of *fact* says beside it: that its user is suspended, or not."""
+        return replace(
+            fact,
+            kind=EventKind.SUSPENDED if is_on else EventKind.UNSUSPENDED,
+            event_id=f"{fact.event_id}.suspension",
+            tells_profile=False,
+        )
+
 
 def milliseconds(value: object) -> Version | None:
     """Return a sender's time in milliseconds since 1970, or None if it is none.
@@ -102,13 +111,18 @@ def milliseconds(value: object) -> Version | None:
 
 
 def _milliseconds_of_text(text: str) -> Version | None:
+    time = moment(text)
+    found = int(time.timestamp() * 1000) if time else 0
+    return found if 0 < found <= LATEST_MS else None
+
+
+def moment(text: str) -> datetime | None:
+    """Return the time in *text*, as ISO 8601 has it, or None; without a zone it is UTC."""
     try:
         time = datetime.fromisoformat(text)
-        time = time if time.tzinfo else time.replace(tzinfo=UTC)
-        found = int(time.timestamp() * 1000)
-    except (ValueError, OverflowError):
+    except ValueError:
         return None
-    return found if 0 < found <= LATEST_MS else None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def named(user: Claims, *parts: str, otherwise: tuple[str, ...] = ()) -> Claims:

@@ -17,8 +17,8 @@ KINDS: Final = {
     "user.lifecycle.suspend": EventKind.SUSPENDED,
     "user.lifecycle.unsuspend": EventKind.UNSUSPENDED,
     "user.lifecycle.deactivate": EventKind.DEACTIVATED,
-    "user.lifecycle.activate": EventKind.RESTORED,
-    "user.lifecycle.reactivate": EventKind.RESTORED,
+    "user.lifecycle.activate": EventKind.REACTIVATED,
+    "user.lifecycle.reactivate": EventKind.REACTIVATED,
     "user.lifecycle.delete": EventKind.DELETED,
 }
 """Each with `.completed` behind it too."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tokensvc.adapters.senders.kind import ClaimNames, SenderKind, Terms
-from tokensvc.adapters.senders.message import Message, milliseconds
+from tokensvc.adapters.senders.message import Message, milliseconds, moment
 from tokensvc.adapters.senders.supabase_profile import with_profile
 from tokensvc.adapters.signatures.proof import Verifier
 from tokensvc.adapters.signatures.shared_token import SharedToken
@@ -48,9 +48,16 @@ def _facts(message: Message) -> Iterator[Fact]:
 
 
 def _is_banned(row: Claims, message: Message) -> bool:
-    """Return whether the ban lasts: an end that is past, or none, is no ban."""
-    end_ms = milliseconds(row["banned_until"])
-    return end_ms is not None and end_ms > message.received_ms
+    """Return whether the ban lasts: an end that is past, or none, is no ban.
+
+    An end that is no time is not over: PostgreSQL has `infinity`, and years of five digits.
+    """
+    end = row["banned_until"]
+    if end is None or end == "-infinity":
+        return False
+    time = moment(end) if isinstance(end, str) else None
+    end_ms = time.timestamp() * 1000 if time else milliseconds(end)
+    return end_ms is None or end_ms > message.received_ms
 
 
 SUPABASE_DB: Final = SenderKind(

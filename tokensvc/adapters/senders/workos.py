@@ -15,6 +15,7 @@ KINDS: Final = {
     "updated": EventKind.UPDATED,
     "deleted": EventKind.DELETED,
 }
+IN_A_DIRECTORY: Final = "dsync.user"
 
 
 def _verifier(terms: Terms) -> Verifier:
@@ -28,12 +29,13 @@ def _facts(message: Message) -> Iterator[Fact]:
     if kind is None or entity not in message.entities:
         return
     user = named(message.table("data"), "first_name", "last_name")
-    yield message.fact(
-        kind,
-        user,
-        told_at=message.payload.get("created_at"),
-        updated_at=user.get("updated_at"),
-    )
+    told_at = message.payload.get("created_at")
+    fact = message.fact(kind, user, told_at=told_at, updated_at=user.get("updated_at"))
+    yield fact
+    state = user.get("state") if entity == IN_A_DIRECTORY else None
+    if kind is not EventKind.DELETED and isinstance(state, str):
+        # "inactive" is who has left, or may not work any more.
+        yield message.suspension(fact, is_on=state != "active")
 
 
 WORKOS: Final = SenderKind(
