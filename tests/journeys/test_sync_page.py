@@ -132,16 +132,17 @@ def test_senders_are_short() -> None:
 
 
 def test_function_for_cognito(listening: Listening, tmp_path: Path) -> None:
-    """Cognito's trigger is handed its event back, and the user is told of, once."""
+    """Cognito's trigger is handed its events back, and tells of a sign-up alone, with its time."""
     (tmp_path / "deliver.py").write_text(PYTHON)
     (tmp_path / "trigger.py").write_text(COGNITO)
-    event = {
-        "triggerSource": "PostConfirmation_ConfirmSignUp",
-        "request": {"userAttributes": {"sub": "5f2c-1", "name": "Ada"}},
-    }
+    attributes = {"request": {"userAttributes": {"sub": "5f2c-1", "name": "Ada"}}}
+    events = [
+        {"triggerSource": f"PostConfirmation_{trigger}", **attributes}
+        for trigger in ("ConfirmSignUp", "ConfirmForgotPassword")
+    ]
     call = (
-        f"from trigger import handler; event = {event!r}; "
-        "assert handler(event, None) == handler(event, None) == event"
+        f"from trigger import handler; events = {events!r}; "
+        "assert [handler(event, None) for event in events] == events"
     )
 
     done = run(
@@ -152,7 +153,10 @@ def test_function_for_cognito(listening: Listening, tmp_path: Path) -> None:
     )
 
     assert done.returncode == 0, done.stderr
-    assert [event.uid for event in listening.service.events()] == ["5f2c-1"]
+    (told,) = listening.service.events()
+    assert (told.uid, str(told.kind)) == ("5f2c-1", "created")
+    assert told.event_id == f"5f2c-1-{told.version // 1000}"
+    assert told.version % 1000 == 0
 
 
 def test_functions_for_firebase(node: str, listening: Listening, tmp_path: Path) -> None:
@@ -209,3 +213,46 @@ def test_every_sender_has_a_recipe() -> None:
 
     senders = {source.sender for source in SOURCES.values()}
     assert [name for name in senders if f'sender = "{name}"' not in text] == []
+
+
+SOURCE = PAGE.parents[1] / "tokensvc"
+UNDERSTANDS = ("adapters/senders/*.py", "domain/receiving.py", "domain/uids.py")
+OF_TIMES = {"{name}_malformed": ("exp", "nbf", "iat"), "{name}_in_future": ("nbf", "iat")}
+
+
+def raised(error: str, *places: str) -> set[str]:
+    """Return the reasons that are given to *error* in files of the package."""
+    texts = [file.read_text() for place in places for file in SOURCE.glob(place)]
+    found = re.compile(rf"\b{error}\((?:reason=)?f?\"([a-z_A-Z{{}}]+)\"")
+    reasons = {reason for text in texts for reason in found.findall(text)}
+    for pattern, names in OF_TIMES.items():
+        if pattern in reasons:
+            reasons = reasons - {pattern} | {pattern.format(name=name) for name in names}
+    return reasons
+
+
+def explained(heading: str) -> set[str]:
+    """Return the reasons in the first column of the table behind *heading*."""
+    _, _, rest = PAGE.read_text().partition(heading)
+    rows = re.findall(r"^\| (.*?) \|", rest.partition("\n\n")[2].split("\n\n")[0], re.MULTILINE)
+    return {reason for row in rows for reason in re.findall(r"`([a-z_A-Z]+)`", row)}
+
+
+def test_every_refusal_is_explained() -> None:
+    """Each reason that a delivery can be refused for has its row, and no row is of another."""
+    refusals = raised("DeliveryRefusedError", "adapters/signatures/*.py")
+    refusals |= raised("SessionError", "adapters/jws.py")
+    conflicts = raised("DeliveryConflictError", "adapters/inbox_work.py")
+
+    assert explained("if it was refused with 401:") == refusals | conflicts
+
+
+def test_everything_that_makes_no_sense_is_explained() -> None:
+    """The same of events, whose members are too many to be named."""
+    reasons = raised("NotUnderstoodError", *UNDERSTANDS) | raised(
+        "UidNotAllowedError", *UNDERSTANDS
+    )
+    rows = explained("`event_not_understood`, with one of these:")
+
+    assert reasons <= rows
+    assert {row for row in rows - reasons if not row.endswith("_malformed")} == set()
