@@ -1,0 +1,3 @@
+module tokensvc-bench
+
+go 1.19
