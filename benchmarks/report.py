@@ -1,0 +1,86 @@
+"""The report: what was measured, as a page that a person can read."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks.bench import Plan
+from benchmarks.goals import number, rows
+from benchmarks.notebook import OWN, Notebook
+from benchmarks.plot import plotted
+
+COLUMNS: Final = {
+    "logins/s": "per_s",
+    "p50 ms": "p50_ms",
+    "p99 ms": "p99_ms",
+    "CPU µs": "cpu_us",
+    "peak RSS MB": "peak_rss_mb",
+    "errors": "errors",
+}
+EXPLAINED: Final = """\
+One login: verify an HS256 session token with iss, aud and exp, limit the user, ask the vendor for
+a fresh auth token, write a log line, answer. 2,000 users, 64 connections in a closed loop, a vendor
+that takes 20 ms, unless said otherwise; one process per core (`flask run`: one). An answer with
+another status, another uid, a token that is not that user's, or one that was handed out before is
+an error. CPU is that of all processes of a server, user and system, from /proc (Redis' own is not
+in it); peak RSS is the sum of their highest. Everything is on in tokensvc: limits, audit line,
+metrics, breaker, budget. Load and vendor share the machine's cores with the server: ratios carry
+over to other machines, absolute figures do not. The peers trust one certificate, which costs them
+less than the public bundle.
+
+"tutorial Flask" looks for the user and creates them before it asks for the token, as tutorials do:
+three calls. Beside it the same without those two.
+"""
+
+
+def written(notes: Notebook, plan: Plan, machine: Sequence[str], *, speaks_tls: bool) -> str:
+    """Return the page."""
+    how = f"{plan.rounds} rounds, interleaved, {plan.seconds:g} s each; medians"
+    vendor = "HTTPS" if speaks_tls else "HTTP"
+    parts = [
+        "# What a login costs",
+        f"Written by `make bench`: {how}. The vendor speaks {vendor}, kept alive.",
+        "\n".join(f"- {line}" for line in machine),
+        "## Goals",
+        "\n".join(rows(notes)),
+    ]
+    if notes.median(OWN, "cpu_us") is not None:
+        parts += [
+            "## Side by side",
+            "![CPU per login and logins per second](RESULTS.svg)",
+            "\n".join(_side_by_side(notes)),
+            EXPLAINED.rstrip(),
+        ]
+    parts += ["## The rest", "\n".join(_others(notes))]
+    if notes.remarks:
+        parts += ["## Remarks", "\n".join(f"- {remark}" for remark in notes.remarks)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _side_by_side(notes: Notebook) -> Iterator[str]:
+    yield f"| server | {' | '.join(COLUMNS)} | CPU against tokensvc | load, vendor: cores |"
+    yield "|---" * (len(COLUMNS) + 3) + "|"
+    for server in notes.figures:
+        if (ratio := notes.ratio(server, OWN, "cpu_us")) is None:
+            continue
+        cells = [number(notes.median(server, name) or 0.0) for name in COLUMNS.values()]
+        cores = [number(notes.median(server, f"{who}_cores") or 0.0) for who in ("load", "vendor")]
+        yield f"| {server} | {' | '.join(cells)} | {ratio:.2f}x | {', '.join(cores)} |"
+
+
+def _others(notes: Notebook) -> Iterator[str]:
+    known = {*COLUMNS.values(), "load_cores", "vendor_cores"}
+    yield "| figure of tokensvc | median | each round |"
+    yield "|---|---|---|"
+    for name, measured in notes.figures[OWN].items():
+        if name not in known:
+            each = ", ".join(map(number, measured))
+            yield f"| {name} | {number(notes.median(OWN, name) or 0.0)} | {each} |"
+
+
+def write(page: str, notes: Notebook, folder: Path) -> None:
+    """Write page and plot into *folder*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "RESULTS.md").write_text(page)
+    if picture := plotted(notes):
+        (folder / "RESULTS.svg").write_text(picture)

@@ -1,0 +1,65 @@
+"""The benchmark: tokensvc beside its peers on one fake vendor, written to benchmarks/RESULTS.md.
+
+Run: make bench, or make bench ARGS="--only hang --rounds 1"
+"""
+
+import argparse
+import gc
+import resource
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import report
+from benchmarks.bench import SECONDS, Plan, a_bench
+from benchmarks.machine import described
+from benchmarks.scenarios import ON_REQUEST, SCENARIOS, SOAK_S
+
+HERE = Path(__file__).parent
+
+
+def arguments() -> argparse.Namespace:
+    """Return what was asked for."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=SCENARIOS,
+        help="a scenario, several times for several; the rest is left out, and nothing is written",
+    )
+    parser.add_argument("--seconds", type=float, help="of each measurement; 6, for the soak 600")
+    parser.add_argument("--rounds", type=int, default=3, help="of each scenario; 3")
+    parser.add_argument("--users", type=int, default=100_000, help="live users at most; 100000")
+    parser.add_argument("--plain", action="store_true", help="let the vendor speak HTTP, not HTTPS")
+    parser.add_argument("--beside", type=Path, help="another checkout, for the scenario cost")
+    parser.add_argument("--out", type=Path, help="where to write the results even so")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure, and print or write what was found."""
+    chosen = arguments()
+    names = chosen.only or [name for name in SCENARIOS if name not in ON_REQUEST]
+    seconds = chosen.seconds or (SOAK_S if names == ["soak"] else SECONDS)
+    plan = Plan(seconds, chosen.rounds, live_users=chosen.users, beside=chosen.beside)
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    began_at = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        a_bench(plan, Path(folder), speaks_tls=not chosen.plain) as bench,
+    ):
+        gc.freeze()
+        for name in names:
+            print(f"{name}: {(SCENARIOS[name].__doc__ or '').strip()}", flush=True)
+            SCENARIOS[name](bench)
+        notes = bench.notes
+    page = report.written(notes, plan, described(), speaks_tls=not chosen.plain)
+    print(f"\n{page}\n{time.monotonic() - began_at:.0f} s in all")
+    if out := chosen.out or (None if chosen.only else HERE):
+        report.write(page, notes, out)
+        print("Written: RESULTS.md, RESULTS.svg")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""Benchmarks: they time nothing here, but what is no right answer must not count as speed."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from benchmarks.bench import Bench, Plan, a_bench
+from benchmarks.goals import Goal, at_least, of
+from benchmarks.notebook import OWN, Notebook
+from benchmarks.plot import plotted
+from benchmarks.processes import Process
+from benchmarks.report import written
+from benchmarks.servers import ROOT, tokensvc
+from benchmarks.users import Ask, auth_token, fault_in, forgeries, logins
+from tests.processes import command
+
+PLAN = Plan(seconds=0.5, rounds=1, warm_s=0.2)
+
+
+def an_answer(uid: str, token: str | None) -> bytes:
+    """Return the body of an answer to a login."""
+    return json.dumps({"uid": uid, "authToken": token}).encode()
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with a_bench(PLAN, tmp_path_factory.mktemp("bench"), speaks_tls=True) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def process(bench: Bench) -> Iterator[Process]:
+    server = tokensvc(
+        bench.folder, command=command(), PYTHONPATH=str(ROOT), TOKENSVC_SERVER__WORKERS="1"
+    )
+    with bench.running(server) as process:
+        yield process
+
+
+def test_right_answers(bench: Bench, process: Process) -> None:
+    """The service is given work, all of it is done, and that costs something."""
+    tally, figures = bench.closed_loop(process, connections=8)
+
+    assert tally.good_s
+    assert not tally.errors
+    assert figures["errors"] == 0
+    assert figures["cpu_us"] > 0
+    assert figures["p50_ms"] >= 20
+
+
+def test_refused_tokens(bench: Bench, process: Process) -> None:
+    """A forged session token's right answer is 401."""
+    tally, figures = bench.closed_loop(process, forgeries(10), connections=8)
+
+    assert tally.good_s
+    assert figures["errors"] == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "fault"),
+    [("token", "a token of another user"), ("old", "a token handed out before"), ("uid", None)],
+)
+def test_wrong_answers(bench: Bench, process: Process, wrong: str, fault: str | None) -> None:
+    """A vendor that answers wrongly makes errors, and no speed."""
+    bench.vendor.behaves(wrong=wrong)
+
+    tally, figures = bench.closed_loop(process, logins(users := 3), connections=8)
+
+    bench.vendor.behaves(wrong="")
+    assert figures["errors"] > users
+    assert set(tally.errors) == ({fault} if fault else set())
+    assert len(tally.good_s) <= users  # the first token of each is not old yet
+
+
+@pytest.mark.parametrize(
+    ("body", "fault"),
+    [
+        (an_answer("alice", auth_token("alice", 2)), None),
+        (an_answer("alice", auth_token("alice", 1)), "handed out before"),
+        (an_answer("alice", auth_token("bob", 3)), "of another user"),
+        (an_answer("bob", auth_token("bob", 3)), "another uid"),
+        (an_answer("alice", None), "of another user"),
+        (b"[]", "no object"),
+        (b"<html>", "no JSON"),
+    ],
+)
+def test_answers_are_looked_at(body: bytes, fault: str | None) -> None:
+    """Only a new token of the user who asked is a right answer."""
+    found = fault_in(Ask(b"", "alice"), body, {auth_token("alice", 1)})
+
+    assert (found is None) if fault is None else (found is not None and fault in found)
+
+
+def test_goals_that_are_not_reached() -> None:
+    """The report says of each goal whether it was reached, from above or from below."""
+    notes = Notebook()
+    notes.note(OWN, cpu_us=700, per_s=1_000)
+
+    cost = Goal("cost", of("cpu_us"), 750, 500, " µs").row(notes)
+    speed = at_least("speed", of("per_s"), 2_000).row(notes)
+
+    assert cost == "| cost | **700 µs** | ≤ 750 µs | yes | ≤ 500 µs | **no** |"
+    assert speed == "| speed | **1,000** | ≥ 2,000 | **no** |  |  |"
+    assert at_least("another", of("other"), 1).row(notes) is None
+
+
+def test_report() -> None:
+    """The page has the goals and the servers, and names no folder of the machine."""
+    notes = Notebook()
+    for name, cpu_us in (("<peer>", 2_000.0), (OWN, 500.0)):
+        notes.note(name, cpu_us=cpu_us, per_s=1_000)
+
+    page = written(notes, PLAN, ["machine: 2 cores"], speaks_tls=True)
+
+    assert "| CPU per login, memory limiter | **500 µs** | ≤ 750 µs | yes |" in page
+    assert "| 4.00x |" in page
+    assert str(Path.home()) not in page
+    assert sys.prefix not in page
+    assert "&lt;peer&gt;" in (plotted(notes) or "")
