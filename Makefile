@@ -5,7 +5,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: run test check format soak docs lock fuzz audit clean
+.PHONY: run test check format soak docs lock fuzz audit bench profile clean
 
 run: $(VENV)/.installed  ## Start the emulator, the service and the demo page on loopback
 	@$(BIN)/tokensvc --config config/development.toml demo $(ARGS)
@@ -41,6 +41,7 @@ lock: $(VENV)/.installed-dev  ## Resolve the dependencies anew
 	$(COMPILE) --extra build --extra dev -o requirements-dev.txt pyproject.toml
 	$(COMPILE) --group fuzz -o requirements-fuzz.txt
 	$(COMPILE) --group audit -o requirements-audit.txt
+	$(COMPILE) --group bench -o requirements-bench.txt
 
 fuzz: $(VENV)/.installed-fuzz  ## A million hostile tokens, led by coverage, and 50,000 deliveries
 	$(BIN)/python -m tests.security.fuzz_campaign
@@ -49,8 +50,15 @@ fuzz: $(VENV)/.installed-fuzz  ## A million hostile tokens, led by coverage, and
 audit: .venv-audit/.installed  ## Ask whether a locked dependency has a known vulnerability
 	@.venv-audit/bin/python dependencies/audit.py requirements.txt requirements-dev.txt
 
+bench: $(VENV)/.installed .venv-bench/.installed benchmarks/peers/express/.installed  ## What a login costs, beside other servers (10 minutes)
+	@.venv-bench/bin/python -m benchmarks.run $(ARGS)
+
+profile: $(VENV)/.installed .venv-bench/.installed  ## A flame graph of the login path
+	@.venv-bench/bin/python -m benchmarks.flame_graph $(ARGS)
+
 clean:
-	rm -rf $(VENV) .venv-audit tests/journeys/sdk/node_modules tests/journeys/sdk/.installed
+	rm -rf $(VENV) .venv-audit .venv-bench tests/journeys/sdk/node_modules tests/journeys/sdk/.installed \
+	  benchmarks/peers/express/node_modules benchmarks/peers/express/.installed
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -80,6 +88,19 @@ $(VENV)/.installed-fuzz: requirements-fuzz.txt $(VENV)/.installed-dev
 	@$(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-audit.txt
 	@touch $@
+
+# Likewise: the servers that the benchmark puts beside tokensvc, and what asks them.
+.venv-bench/.installed: requirements-bench.txt | $(VENV)/bin/python
+	@echo "Installing the benchmark's needs into .venv-bench ..."
+	@$(PYTHON) -m venv .venv-bench
+	@.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-bench.txt
+	@touch $@
+
+# One of those servers runs on Node; without npm it is left out, and the benchmark says so.
+benchmarks/peers/express/.installed: benchmarks/peers/express/package-lock.json
+	@if command -v npm >/dev/null; then \
+	  cd benchmarks/peers/express && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch .installed; \
+	else echo "npm was not found: Express will be left out"; fi
 
 # The vendor's SDK comes from npm, for the browser tests alone; without npm they are skipped and say so.
 tests/journeys/sdk/.installed: tests/journeys/sdk/package-lock.json
