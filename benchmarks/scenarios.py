@@ -63,12 +63,12 @@ def storm(bench: Bench) -> None:
     for _ in range(bench.plan.rounds):
         with bench.running(bench.own()) as process:
             bench.vendor.behaves(latency_s=STORM_LATENCY_S)
-            tally, figures = bench.closed_loop(process, connections=STORM)
+            tally, _ = bench.closed_loop(process, connections=STORM)
         bench.notes.note(
             OWN,
             storm_per_s=tally.per_s,
             storm_p99_ms=tally.ms(0.99),
-            storm_errors=figures["errors"],
+            storm_errors=tally.wrong,
             storm_refused=len(tally.refused_s),
         )
 
