@@ -20,6 +20,7 @@ from tests.exhaustion import no_threads
 from tests.faults.rows import Row
 from tests.processes import Process, serving
 from tests.raw_server import an_answer, raw_server
+from tokensvc.cli.serve import is_free
 
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="which processes are workers is read from /proc"
@@ -32,11 +33,18 @@ GENEROUS: Final = {"TOKENSVC_LIMITS__PER_USER": "100000 per minute"}
 RESPAWNED = "“Unexpected exit from worker” on stderr"
 KILLED = Row("process", "kill -9 of the only worker", 0, "ok", RESPAWNED)
 KILLED_OF_TWO = Row("process", "kill -9 of one of two workers", 201, "ok", RESPAWNED)
+KILLED_SERVER = Row(
+    "process",
+    "kill -9 of the server, and not of its workers",
+    0,
+    "ok",
+    "the workers end too, so that whoever started the server can start it again",
+)
 TOLD_TO_END = Row("process", "SIGTERM while logins are in flight", 201, "ok", "")
 NO_DESCRIPTORS = Row(
     "process", "file descriptors used up", 0, "ok", "connections that the load balancer waits for"
 )
-ROWS: Final = (KILLED, KILLED_OF_TWO, TOLD_TO_END, NO_DESCRIPTORS)
+ROWS: Final = (KILLED, KILLED_OF_TWO, KILLED_SERVER, TOLD_TO_END, NO_DESCRIPTORS)
 
 
 @contextmanager
@@ -102,6 +110,45 @@ def test_other_worker_goes_on(tmp_path: Path) -> None:
             lambda: [login(process) for _ in range(5)] == [KILLED_OF_TWO.status] * 5
         )
         assert within_recovery(lambda: len(set(workers_of(process)) - {killed}) == 2)
+
+
+def test_workers_end_with_a_killed_server(tmp_path: Path) -> None:
+    """Nobody goes on answering in its place, and the port is free for its successor."""
+    with a_process(tmp_path, workers=2) as process:
+        assert within_recovery(lambda: len(workers_of(process)) == 2)
+        workers = workers_of(process)
+
+        process.popen.kill()
+        process.popen.wait(10)
+
+        assert within_recovery(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+        assert login(process) == KILLED_SERVER.status
+        assert is_free("127.0.0.1", int(process.url.rpartition(":")[2]))
+
+
+def test_orphaned_workers_finish_their_answers(tmp_path: Path) -> None:
+    """A login that was let in before the server was killed is answered."""
+    has_ended = threading.Event()
+
+    def slowly(connection: socket.socket) -> None:
+        has_ended.wait(RECOVERY_S)
+        connection.sendall(an_answer(TOKEN))
+
+    with (
+        raw_server(slowly) as vendor,
+        serving(tmp_path, vendor_url=vendor.url) as process,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        (worker,) = workers_of(process)
+        in_flight = pool.submit(login, process)
+        assert within_recovery(lambda: len(vendor.requests) == 1)
+        process.popen.kill()
+        process.popen.wait(10)
+        assert within_recovery(lambda: "Stopping worker" in process.stderr.read_text())
+        has_ended.set()
+
+        assert in_flight.result() == 201
+        assert within_recovery(lambda: not Path(f"/proc/{worker}").exists())
 
 
 def test_sigterm_drains(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
 from tokensvc.cli.last_good import LAST_GOOD, inherited_settings
 from tokensvc.cli.loading import demand_storage, settings_or_exit
+from tokensvc.cli.orphaned import end_when_orphaned
 from tokensvc.cli.side_process import DRAIN_S, worker_beside
 from tokensvc.settings import Settings
 from tokensvc.settings_loading import ConfigurationError, load_settings
@@ -220,8 +221,10 @@ def worker_application() -> Flask:
     granian_signals.set_sync_signals = set_handlers_and_listen
     settings, events = inherited_settings()
     app = create_app(settings)
+    notify = app.extensions["tokensvc"].notify
     for event in events:
-        app.extensions["tokensvc"].notify(event)
+        notify(event)
+    end_when_orphaned(drain_s=drain_s(settings), notify=notify)
     return app
 
 
