@@ -209,6 +209,18 @@ def test_file_that_is_missing(tmp_path: Path) -> None:
     assert "cannot be read" in fault
 
 
+@pytest.mark.parametrize("text", ["", "# [cometchat]\n# app_id = ...\n"], ids=["empty", "comments"])
+def test_file_in_which_nothing_is_said(tmp_path: Path, text: str) -> None:
+    """What is missing is named as without the file."""
+    config = tmp_path / "config.toml"
+    config.write_text(text)
+
+    faults = faults_of({}, config_file=config)
+
+    assert "cometchat.app_id (TOKENSVC_COMETCHAT__APP_ID): is missing" in faults
+    assert faults == faults_of({})
+
+
 def test_secret_from_a_file(tmp_path: Path) -> None:
     """A secret can be a file, as Docker and Kubernetes mount them, without its last newline."""
     file = tmp_path / "key"

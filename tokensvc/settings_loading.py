@@ -62,9 +62,11 @@ def load_settings(
         config_file = Path(environ[CONFIG_NAME])
     faults = list(_unknown_names(environ))
     tables: dict[str, Any] = {}
+    is_unread = False
     try:
         tables = _read_toml(config_file) if config_file else {}
     except ConfigurationError as unreadable:
+        is_unread = True
         faults += unreadable.faults
     faults += filter(None, itertools.starmap(_unreadable, environ.items()))
     raw = _merged(environ, tables, overrides or {})
@@ -80,8 +82,7 @@ def load_settings(
     faults += webhook_faults(raw)
     if faults or settings is None:
         # What is missing may well be in the file that cannot be read.
-        hide_missing = config_file is not None and not tables
-        raise ConfigurationError(_without_echoes(faults, hide_missing=hide_missing))
+        raise ConfigurationError(_without_echoes(faults, hide_missing=is_unread))
     return settings
 
 
