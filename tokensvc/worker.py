@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TextIO
 
-from tokensvc.domain.audit import OperationalEvent
+from tokensvc.domain.audit import Notify, OperationalEvent
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.working import EventWork
 from tokensvc.services_sync import assemble_sync
@@ -54,6 +54,36 @@ class Chore:
     due_at: float = field(default=float("-inf"))
 
 
+class Outage:
+    """That the storage cannot be asked: found by each thread, told once, and its end too."""
+
+    def __init__(self, notify: Notify, clock: Callable[[], float]) -> None:
+        self._notify = notify
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._began_at: float | None = None
+        self._failed_at = 0.0
+
+    def goes_on(self, reason: str) -> None:
+        """Tell that it has begun, if that is news."""
+        with self._lock:
+            self._failed_at = self._clock()
+            if self._began_at is not None:
+                return
+            self._began_at = self._failed_at
+        facts = {"reason": reason}
+        self._notify(OperationalEvent("sync_storage_unavailable", facts, is_alarm=True))
+
+    def is_over(self, asked_at: float) -> None:
+        """Tell that it has ended, if there was one: what was asked for then has succeeded."""
+        with self._lock:
+            if self._began_at is None or asked_at < self._failed_at:
+                return
+            seconds = round(self._clock() - self._began_at, 3)
+            self._began_at = None
+        self._notify(OperationalEvent("sync_storage_back", {"seconds": seconds}))
+
+
 class Worker:
     """Works the inbox off with *threads* threads, and keeps house in the calling one."""
 
@@ -72,6 +102,7 @@ class Worker:
         self._clock = clock
         self._idle_s = idle_s
         self._stopping = threading.Event()
+        self._outage = Outage(work.notify, clock)
 
     def stop(self) -> None:
         """Let `run` return once the events under way are dealt with; from any thread."""
@@ -116,12 +147,15 @@ class Worker:
 
     def _guarded(self, act: Callable[[], float | None]) -> float:
         """Return what *act* does, or a pause if it fails: nothing ends a thread of the worker."""
+        asked_at = self._clock()
         try:
-            return act() or 0.0
+            pause_s = act() or 0.0
         except StorageUnavailableError as error:
-            facts = {"reason": error.reason}
-            self._work.notify(OperationalEvent("sync_storage_unavailable", facts, is_alarm=True))
+            self._outage.goes_on(error.reason)
         except Exception as error:  # noqa: BLE001 (see above)
             facts = {"kind": type(error).__name__}
             self._work.notify(OperationalEvent("sync_worker_failed", facts, is_alarm=True))
+        else:
+            self._outage.is_over(asked_at)
+            return pause_s
         return STORAGE_PAUSE_S

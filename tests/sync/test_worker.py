@@ -10,20 +10,21 @@ from typing import Final
 import pytest
 
 from tests.fakes import FakeUserDirectory, Notices
-from tests.fakes_sync import FakeInbox
+from tests.fakes_sync import Clock, FakeInbox
 from tests.sync.situations import Situation, a_fact
 from tokensvc.domain.accounts import AccountState, UserEvent
 from tokensvc.domain.audit import OperationalEvent
 from tokensvc.domain.errors import (
     DirectoryMisconfiguredError,
     DirectoryUnavailableError,
+    StorageUnavailableError,
     TokenServiceError,
 )
 from tokensvc.domain.lifecycle import DAY_S
 from tokensvc.domain.model import ChatUser, Profile
 from tokensvc.domain.verdicts import Judge
 from tokensvc.domain.working import EventWork, Housekeeping
-from tokensvc.worker import Chore, Worker
+from tokensvc.worker import Chore, Outage, Worker
 
 LEASE_S: Final = 60.0
 
@@ -346,6 +347,43 @@ def test_a_worker_outlives_its_storage() -> None:
 
     assert (notice.name, notice.is_alarm) == ("sync_storage_unavailable", True)
     assert notice.facts == {"reason": "disk_full"}
+
+
+def test_an_outage_is_told_once_with_its_end() -> None:
+    """However many threads and chores meet it, there is one alarm, and one line when it is over."""
+    office = Office()
+    met: list[str] = []
+
+    def look() -> None:
+        try:
+            office.inbox.status()
+        except StorageUnavailableError:
+            met.append("fault")
+            if len(met) > 20:
+                office.inbox.fault = None
+            raise
+
+    office.inbox.fault = "database_unreachable"
+    with running(a_worker(office, *[Chore(look, 0.0)] * 12)):
+        until(lambda: "sync_storage_back" in office.notices.names())
+
+    assert office.notices.names() == ["sync_storage_unavailable", "sync_storage_back"]
+    assert office.notices.events[-1].facts["seconds"]
+
+
+def test_what_was_asked_before_ends_no_outage() -> None:
+    """A slow answer from before the last failure says nothing about after it."""
+    notices, now = Notices(), Clock()
+    outage = Outage(notices, now)
+    asked_at = now()
+    now.pass_by(1)
+    outage.goes_on("disk_full")
+
+    outage.is_over(asked_at)
+    assert notices.names() == ["sync_storage_unavailable"]
+
+    outage.is_over(now())
+    assert notices.names() == ["sync_storage_unavailable", "sync_storage_back"]
 
 
 def test_the_claim_of_a_failing_storage_comes_back() -> None:
