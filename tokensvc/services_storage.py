@@ -1,5 +1,6 @@
 """Composition of the storage: the database, and what is kept in it."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,9 @@ class Storage:
     @property
     def is_kept(self) -> bool:
         """Whether there is a database: the default one may be impossible to make."""
-        return self.is_chosen or self.database.file is None or self.database.file.exists()
+        file = self.database.file
+        # A folder that may not be searched has none, as far as this user can tell.
+        return self.is_chosen or file is None or os.path.exists(file)  # noqa: PTH110 (the other raises)
 
 
 def storage_of(settings: Settings, *, now: Callable[[], float] = time.time) -> Storage:

@@ -123,14 +123,18 @@ def test_database_that_is_down_ends_no_logins(tmp_path: Path) -> None:
     assert PASSWORD not in said
 
 
-def test_upgrade_of_a_database_that_is_down() -> None:
-    """There is a sentence, and nothing of the driver's."""
+@pytest.mark.parametrize(
+    "words",
+    ["db upgrade", "db status", "sync status", "users show alice", "users delete alice"],
+)
+def test_commands_on_a_database_that_is_down(words: str) -> None:
+    """There is a sentence, once, nothing of the driver's, and the code for trying again."""
     url = f"postgresql://u:{PASSWORD}@127.0.0.1:9/tokensvc"
 
-    done = run("db", "upgrade", environ=an_environment(TOKENSVC_STORAGE__URL=url))
+    done = run(*words.split(), environ=an_environment(TOKENSVC_STORAGE__URL=url))
 
-    assert done.returncode == 1
-    assert done.stderr == "Error: the database cannot be asked: database_unreachable\n"
+    assert done.returncode == 75
+    assert done.stderr == "the database cannot be asked: database_unreachable\n"
 
 
 def test_place_that_cannot_be_written_to() -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from tokensvc.domain.errors import StorageUnavailableError
 
+DAMAGED: Final = "database_damaged"
 _OF_SQLITE: Final[Mapping[str, str]] = {
     "SQLITE_FULL": "disk_full",
     "SQLITE_BUSY": "database_locked",
@@ -18,8 +19,8 @@ _OF_SQLITE: Final[Mapping[str, str]] = {
     "SQLITE_IOERR": "disk_error",
     "SQLITE_CANTOPEN": "database_unreachable",
     "SQLITE_PERM": "database_unreachable",
-    "SQLITE_CORRUPT": "database_damaged",
-    "SQLITE_NOTADB": "database_damaged",
+    "SQLITE_CORRUPT": DAMAGED,
+    "SQLITE_NOTADB": DAMAGED,
     "SQLITE_INTERRUPT": "database_timed_out",
     "SQLITE_NOMEM": "out_of_memory",
 }
@@ -38,7 +39,7 @@ _OF_POSTGRESQL: Final[Mapping[str, str]] = {
     "57014": "database_timed_out",
     "57P": "database_unreachable",
     "58": "disk_error",
-    "XX": "database_damaged",
+    "XX": DAMAGED,
 }
 """By SQLSTATE, or by what it begins with."""
 

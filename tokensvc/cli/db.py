@@ -11,10 +11,12 @@ from tokensvc.adapters.database import Database
 from tokensvc.adapters.engines import Waits
 from tokensvc.adapters.schema import REVISION, SchemaError, demand_schema, revision_of
 from tokensvc.cli.config import without_password
-from tokensvc.cli.loading import BAD_CONFIGURATION, settings_or_exit, tell_storage_fault
+from tokensvc.cli.loading import end_for_storage, settings_or_exit
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.settings import Settings
 
+AWAY: Final = 75
+"""EX_TEMPFAIL of sysexits.h: the same command may succeed later."""
 PATIENCE_S: Final = 600.0
 """A migration may rewrite a large table, and waits for whoever is at work in it."""
 
@@ -63,7 +65,7 @@ def _faults_told() -> Iterator[None]:
     try:
         yield
     except SchemaError as error:
-        tell_storage_fault(error)
-        sys.exit(BAD_CONFIGURATION)
+        end_for_storage(error)
     except StorageUnavailableError as error:
-        raise click.ClickException(f"the database cannot be asked: {error.reason}") from None
+        click.echo(f"the database cannot be asked: {error.reason}", err=True)
+        sys.exit(AWAY)

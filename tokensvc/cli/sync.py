@@ -11,7 +11,7 @@ from typing import Concatenate, Final, ParamSpec
 
 import click
 
-from tokensvc.cli.loading import demand_storage, settings_or_exit
+from tokensvc.cli.loading import demand_database, settings_or_exit
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.ports import BuriedEvent, Inbox
 from tokensvc.services_storage import storage_of
@@ -42,7 +42,8 @@ def with_inbox(view: Callable[Concatenate[Inbox, P], None]) -> Callable[P, None]
 
 def _inbox_of_settings() -> Inbox:
     settings = settings_or_exit()
-    demand_storage(settings)
+    with _storage_faults_told():
+        demand_database(settings)
     return storage_of(settings).inbox
 
 

@@ -10,7 +10,7 @@ import click
 from tokensvc.adapters.checkpoint import CheckpointError
 from tokensvc.adapters.failed_rows import FailedRowsError
 from tokensvc.adapters.file_rows import UserFileError
-from tokensvc.cli.loading import BAD_CONFIGURATION, demand_storage
+from tokensvc.cli.loading import BAD_CONFIGURATION, demand_database
 from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.errors import (
     AccountChangedError,
@@ -72,7 +72,8 @@ def book_or_exit(settings: Settings, *, without_database: bool) -> AccountBook |
     """Return where to write down what is done, or end the command if it cannot be used."""
     if without_database:
         return None
-    demand_storage(settings)
+    with faults_told():
+        demand_database(settings)
     storage = storage_of(settings)
     click.get_current_context().call_on_close(storage.database.close)
     return account_book(settings, storage)

@@ -7,8 +7,9 @@ from typing import Final
 
 import click
 
-from tokensvc.cli.loading import demand_storage, settings_or_exit
+from tokensvc.cli.loading import demand_database, settings_or_exit
 from tokensvc.cli.side_process import DRAIN_S
+from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.worker import create_worker
 
 NOT_FINISHED: Final = 75
@@ -27,7 +28,10 @@ def worker(threads: int | None, parent: int | None) -> None:
     if threads is not None:
         os.environ["TOKENSVC_WORKER__THREADS"] = str(threads)
     settings = settings_or_exit()
-    demand_storage(settings)
+    try:
+        demand_database(settings)
+    except StorageUnavailableError as error:
+        click.echo(f"warning: the database cannot be asked: {error.reason}", err=True)
     working = create_worker(settings)
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: working.stop())
