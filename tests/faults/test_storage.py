@@ -185,17 +185,39 @@ def as_nobody_if_root() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_file_that_is_gone(tmp_path: Path) -> None:
-    """A disk that is not mounted yet: no empty database is made in its place."""
+@pytest.mark.parametrize("is_open", [False, True])
+def test_file_that_is_gone(tmp_path: Path, *, is_open: bool) -> None:
+    """A disk that is not mounted yet, or a file that was removed: nothing goes where none looks.
+
+    And no empty database is made in its place.
+    """
     file, away = tmp_path / "tokensvc.db", tmp_path / "away.db"
-    url = a_sqlite_database(file)
+    subject = Deliveries(a_sqlite_database(file))
+    if is_open:
+        assert subject.status_and_reason() == (202, "")
     file.rename(away)
-    subject = Deliveries(url)
 
     subject.meet(GONE)
 
     assert not file.exists()
     away.rename(file)
+    subject.recover()
+
+
+def test_file_that_another_one_has_replaced(tmp_path: Path) -> None:
+    """What is acknowledged is in the file that the next process will open."""
+    file = tmp_path / "tokensvc.db"
+    subject = Deliveries(a_sqlite_database(file))
+    assert subject.status_and_reason() == (202, "")
+    other = tmp_path / "other.db"
+    a_sqlite_database(other)
+    for name in ("tokensvc.db-wal", "tokensvc.db-shm"):
+        (tmp_path / name).unlink()
+    other.rename(file)
+
+    subject.meet(GONE)
+
+    subject.acknowledged = 0
     subject.recover()
 
 

@@ -1,5 +1,6 @@
 """Engines: SQLite and PostgreSQL, opened so that what was committed is on disk."""
 
+import errno
 import logging
 import os
 import sqlite3
@@ -83,15 +84,40 @@ def _sqlite(url: URL, waits: Waits) -> Engine:
     return engine
 
 
-def _open_file(path: Path, lock_timeout_s: float) -> sqlite3.Connection:
+class _OpenFile(sqlite3.Connection):
+    """A connection to a file, which knows whether its name still leads to it.
+
+    One that was deleted takes everything and says nothing: whatever is written to it is
+    lost when its last process ends.
+    """
+
+    path: Path
+    identity: tuple[int, int]
+
+    def demand_name(self) -> None:
+        """Return if whoever opens *path* gets this file; raises `FileNotFoundError`."""
+        if _identity(self.path) != self.identity:
+            raise FileNotFoundError(errno.ENOENT, "another file has the name of the database")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.stat(path)  # noqa: PTH116 (half as long, and in every transaction)
+    return found.st_dev, found.st_ino
+
+
+def _open_file(path: Path, lock_timeout_s: float) -> _OpenFile:
     """Open the file if it is there: one that is made on the way would be an empty memory."""
+    # Before it is opened: if another one takes its place meanwhile, that is found out.
+    identity = _identity(path)
     connection = sqlite3.connect(
         f"{path.as_uri()}?mode=rw",
+        factory=_OpenFile,
         uri=True,
         timeout=lock_timeout_s,
         isolation_level=None,
         check_same_thread=False,
     )
+    connection.path, connection.identity = path, identity
     try:
         connection.execute("PRAGMA journal_mode=WAL")
         # NORMAL would lose what was acknowledged when the power fails.
@@ -112,7 +138,7 @@ def _begin(connection: Connection, *, lock_timeout_s: float) -> None:
     if not connection.get_execution_options().get(WRITES):
         connection.exec_driver_sql("BEGIN")
         return
-    file = cast("sqlite3.Connection", connection.connection.driver_connection)
+    file = cast("_OpenFile", connection.connection.driver_connection)
     deadline = time.monotonic() + lock_timeout_s
     file.execute("PRAGMA busy_timeout=0")
     try:
@@ -121,6 +147,7 @@ def _begin(connection: Connection, *, lock_timeout_s: float) -> None:
         if not file.in_transaction:
             # Once more, for the error that every other statement would raise.
             connection.exec_driver_sql(_LOCK)
+        file.demand_name()
     finally:
         file.execute(f"PRAGMA busy_timeout={round(lock_timeout_s * 1000)}")
 
