@@ -6,12 +6,13 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, inspect, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex
 
 from tests.databases import PostgreSQL, a_sqlite_database, sqlite_url
 from tokensvc.adapters.database import Database
+from tokensvc.adapters.engines import make_file
 from tokensvc.adapters.filesystems import filesystem_of, is_over_a_network
 from tokensvc.adapters.schema import REVISION, SchemaError, demand_schema, revision_of
 from tokensvc.adapters.tables import METADATA
@@ -26,6 +27,21 @@ MOUNTS = """\
 27 22 0:25 / /mnt/twice rw - cifs //host/share rw
 a line that is none
 """
+VERSIONED = "CREATE TABLE alembic_version (version_num VARCHAR(32))"
+FOREIGN = (VERSIONED, "INSERT INTO alembic_version VALUES ('ae1027a6acf')")
+ALBUMS = ("CREATE TABLE album (title TEXT)",)
+NUMBERED = (VERSIONED, "INSERT INTO alembic_version VALUES ('0001')", *ALBUMS)
+HAVE_0000 = "UPDATE alembic_version SET version_num = '0000'"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return the URL of a database without tables, on each engine."""
+    if request.param == "sqlite":
+        make_file(tmp_path / "empty.db")
+        return sqlite_url(tmp_path / "empty.db")
+    server: PostgreSQL = request.getfixturevalue("postgresql")
+    return server.an_empty_database()
 
 
 def test_migrations_make_the_tables(database_url: str) -> None:
@@ -86,6 +102,37 @@ def test_empty_server_is_refused_and_upgraded(postgresql: PostgreSQL) -> None:
     upgrade(database)
 
     assert revision_of(database) == REVISION
+    database.close()
+
+
+@pytest.mark.parametrize("made_by", [ALBUMS, FOREIGN, NUMBERED])
+def test_database_of_another_program_is_left_alone(
+    empty_url: str, made_by: tuple[str, ...]
+) -> None:
+    """Tables that are not ours, or a version that is none of ours, are nothing to add to."""
+    database = Database(empty_url)
+
+    def have_tables(connection: Connection) -> None:
+        for statement in made_by:
+            connection.execute(text(statement))
+
+    database.write(have_tables)
+    for act in (demand_schema, upgrade):
+        with pytest.raises(SchemaError, match="the database is another program's"):
+            act(database)
+
+    with database.read() as connection:
+        assert "lanes" not in inspect(connection).get_table_names()
+    database.close()
+
+
+def test_schema_that_nobody_knows_is_not_upgraded(sqlite_url: str) -> None:
+    """A number that no migration begins with has a sentence too."""
+    database = Database(sqlite_url)
+    database.write(lambda connection: connection.execute(text(HAVE_0000)))
+
+    with pytest.raises(SchemaError, match="schema 0000, which no release has made"):
+        upgrade(database)
     database.close()
 
 

@@ -1,19 +1,23 @@
 """Schema: which revision a database has, and whether this release can use it."""
 
 import os
+import re
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Final
 
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.filesystems import FilesystemOf, filesystem_of, is_over_a_network
-from tokensvc.adapters.storage_faults import SCHEMA_MISSING
-from tokensvc.domain.errors import StorageUnavailableError
+from tokensvc.adapters.tables import METADATA
 
 REVISION: Final = "0001"
 """The newest revision of `migrations/`. They are numbers, so that older and newer can be told."""
 UPGRADE: Final = "type: tokensvc db upgrade"
+MOST_NAMES: Final = 3
+_REVISION: Final = re.compile(r"\d{4}")
+_VERSIONS: Final = "alembic_version"
 
 
 class SchemaError(Exception):
@@ -41,18 +45,34 @@ def demand_schema(database: Database, *, filesystem: FilesystemOf = filesystem_o
 
 
 def revision_of(database: Database) -> str | None:
-    """Return the revision that the database has, or None if it has no table yet."""
+    """Return the revision that the database has, or None if it has no table yet.
+
+    Raises `SchemaError` if it is another program's.
+    """
     try:
-        with database.read() as connection:
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        found, tables = _version_and_tables(database)
     except ImportError:
         raise SchemaError(
             "PostgreSQL needs psycopg; type: pip install 'tokensvc[postgresql]'"
         ) from None
-    except StorageUnavailableError as error:
-        if error.reason == SCHEMA_MISSING:
-            return None
-        raise
+    ours = tables & METADATA.tables.keys()
+    is_ours = _REVISION.fullmatch(found) and ours if found else ours == tables
+    if not is_ours:
+        names = f"schema {found}" if found else ", ".join(sorted(tables - ours)[:MOST_NAMES])
+        raise SchemaError(
+            f"the database is another program's (it has {names}); give tokensvc one of its "
+            "own, or on PostgreSQL a schema: ?options=-csearch_path%3Dtokensvc"
+        )
+    return found
+
+
+def _version_and_tables(database: Database) -> tuple[str | None, AbstractSet[str]]:
+    with database.read() as connection:
+        tables = set(inspect(connection).get_table_names())
+        if _VERSIONS not in tables:
+            return None, tables
+        found = connection.execute(text(f"SELECT version_num FROM {_VERSIONS}")).scalar()  # noqa: S608 (our own name)
+        return found, tables - {_VERSIONS}
 
 
 def demand_place(file: Path, filesystem: FilesystemOf) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from tokensvc.adapters.database import Database
@@ -37,7 +38,10 @@ def upgrade(database: Database, *, filesystem: FilesystemOf = filesystem_of) -> 
     found = revision_of(database)
     if found is not None and found > REVISION:
         raise SchemaError(f"the database has schema {found}, of a newer release")
-    database.write(_upgrade_alone)
+    try:
+        database.write(_upgrade_alone)
+    except CommandError:
+        raise SchemaError(f"the database has schema {found}, which no release has made") from None
 
 
 def _upgrade_alone(connection: Connection) -> None:
