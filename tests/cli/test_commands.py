@@ -223,3 +223,36 @@ def test_wsgi_door(tmp_path: Path) -> None:
     )
 
     assert done.stdout.splitlines()[-1] == "200"
+
+
+@pytest.mark.parametrize("group", [[], ["users"], ["sync"], ["keys"], ["db"], ["config"]])
+def test_help_is_not_cut(group: list[str]) -> None:
+    """What a command does is a whole sentence, in a terminal of the usual width."""
+    shown = CliRunner(env={"COLUMNS": "80"}).invoke(main, [*group, "--help"]).stdout
+
+    commands = shown.partition("Commands:\n")[2].splitlines()
+    assert commands
+    assert not [line for line in commands if line.endswith("...")]
+    assert commands[-1].endswith(".")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the disk without room is Linux's")
+@pytest.mark.parametrize(
+    "words",
+    ["sync status", "sync dead", "sync status --json", "db status", "config show", "config check"],
+)
+def test_output_that_nobody_can_keep(words: str) -> None:
+    """A full disk behind stdout is a sentence and a code, and no traceback."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(  # noqa: S603 (our own command)
+            command(*words.split()),
+            env={**an_environment(), "TOKENSVC_STORAGE__URL": a_shared_sqlite_database()},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert done.returncode == 2
+    assert done.stderr == "a file cannot be read or written: No space left on device\n"

@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from tests.builders import an_environment, an_event, settings
 from tests.fakes_sync import Clock, FakeInbox
-from tokensvc.cli.sync import sync
+from tokensvc.cli.sync import how_long, sync, table
 from tokensvc.services_storage import storage_of
 
 
@@ -47,7 +47,7 @@ def test_status(inbox: FakeInbox) -> None:
         ["buried", "2"],
         ["done", "0"],
     ]
-    assert shown[5].startswith("the oldest that waits came ")
+    assert shown[5].startswith("the oldest that is not done came ")
 
 
 def test_status_of_an_empty_inbox() -> None:
@@ -81,6 +81,37 @@ def test_dead(inbox: FakeInbox) -> None:
     assert first.split()[:6] == ["1", "alice", "updated", "app", "ERR_BAD_REQUEST", "1"]
     assert second.split()[:2] == ["2", "bob"]
     assert first.index("alice") == second.index("bob") == heading.index("USER")
+
+
+def test_rows_are_no_wider_than_the_terminal() -> None:
+    """A long uid is shortened so far, the columns stay, and without a terminal it is whole."""
+    uid = "u" * 62
+    rows = [("NUMBER", "USER", "PUT ASIDE"), ("1", uid, "2027-01-15"), ("2", "bob", "2027-01-16")]
+
+    heading, first, second = table(rows, 60)
+
+    assert len(first) == 60
+    assert first.split()[1] == f"{'u' * 37}..."
+    assert first.index("2027") == second.index("2027") == heading.index("PUT")
+    assert uid in [*table(rows)][1]
+    assert [*table(rows, 200)] == [*table(rows)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (-1, "0 seconds"),
+        (0.9, "1 second"),
+        (1.6, "2 seconds"),
+        (119, "119 seconds"),
+        (120, "2 minutes"),
+        (7200, "2 hours"),
+        (172800, "2 days"),
+    ],
+)
+def test_how_long_ago(seconds: float, words: str) -> None:
+    """The largest unit that says something, and one second is no seconds."""
+    assert how_long(seconds) == words
 
 
 def test_no_dead() -> None:
@@ -131,9 +162,18 @@ def test_what_was_not_put_aside(inbox: FakeInbox, command: str, number: str) -> 
     assert inbox.status().retrying == 1
 
 
-@pytest.mark.parametrize("arguments", [["replay"], ["replay", "1", "--all"], ["replay", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["replay"],
+        ["replay", "1", "--all"],
+        ["replay", "x"],
+        ["replay", str(2**63)],
+        ["drop", str(2**63)],
+    ],
+)
 def test_bad_usage(inbox: FakeInbox, arguments: list[str]) -> None:
-    """Neither a number nor --all, or both, or no number: exit 2, and nothing is done."""
+    """Neither a number nor --all, or both, or none that there can be: exit 2, nothing is done."""
     assert run(inbox, *arguments).exit_code == 2
     assert inbox.status().buried == 2
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from tokensvc import __version__
+from tokensvc.cli.commands import Commands
 from tokensvc.cli.config import config
 from tokensvc.cli.db import db
 from tokensvc.cli.demo import demo
@@ -19,7 +20,9 @@ from tokensvc.cli.worker import worker
 from tokensvc.settings_loading import CONFIG_NAME
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="tokensvc")
 @click.option(
     "--config",

@@ -8,6 +8,7 @@ import click
 from pydantic import SecretStr
 
 from tokensvc.adapters.key_urls import is_loopback
+from tokensvc.cli.commands import Commands
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
 from tokensvc.settings import Settings
@@ -15,7 +16,7 @@ from tokensvc.settings import Settings
 MASKED = "********"
 
 
-@click.group()
+@click.group(cls=Commands)
 def config() -> None:
     """Check and show the settings."""
 

@@ -10,6 +10,7 @@ import click
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.engines import Waits
 from tokensvc.adapters.schema import REVISION, SchemaError, demand_schema, revision_of
+from tokensvc.cli.commands import Commands
 from tokensvc.cli.config import without_password
 from tokensvc.cli.loading import end_for_storage, settings_or_exit
 from tokensvc.domain.errors import StorageUnavailableError
@@ -21,7 +22,7 @@ PATIENCE_S: Final = 600.0
 """A migration may rewrite a large table, and waits for whoever is at work in it."""
 
 
-@click.group()
+@click.group(cls=Commands)
 def db() -> None:
     """Make, upgrade and look at the tables."""
 

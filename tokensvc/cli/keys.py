@@ -15,6 +15,7 @@ from tokensvc.adapters.key_refresh import KeyChange, KeyName, refresh
 from tokensvc.adapters.key_sets import KeyPolicyError, keys_from_jwks
 from tokensvc.adapters.key_source import KeyFetchError, KeySource
 from tokensvc.adapters.key_store import KeyStore
+from tokensvc.cli.commands import Commands
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.services_keys import key_sources, key_store
 from tokensvc.settings import Settings
@@ -26,7 +27,7 @@ NO_KID: Final = "(no kid)"
 _FILES: Final = ("secret_file", "public_key_file", "jwks_file")
 
 
-@click.group()
+@click.group(cls=Commands)
 def keys() -> None:
     """Fetch and show the keys that session tokens are verified with."""
 

@@ -1,6 +1,8 @@
 """The inbox, looked into and repaired: what waits, what was put aside, and what becomes of it."""
 
 import json
+import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +13,7 @@ from typing import Concatenate, Final, ParamSpec
 
 import click
 
+from tokensvc.cli.commands import Commands
 from tokensvc.cli.loading import demand_database, settings_or_exit
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.ports import BuriedEvent, Inbox
@@ -22,9 +25,14 @@ NOT_FOUND: Final = 1
 STORAGE_AWAY: Final = 75
 """EX_TEMPFAIL of sysexits.h."""
 PAGE: Final = 100
+NUMBER: Final = click.IntRange(1, 2**63 - 1)
+"""What a database can number."""
+USER: Final = 1
+"""The column of the uids, which may be as long as all others together."""
+SHORTEST_USER: Final = 12
 
 
-@click.group()
+@click.group(cls=Commands)
 def sync() -> None:
     """Look into the inbox, and repair what could not be applied."""
 
@@ -69,14 +77,17 @@ def status(inbox: Inbox, *, as_json: bool) -> None:
     for name, count in counts.items():
         click.echo(f"{name:<10}{count:>8}")
     if oldest_at is not None:
-        click.echo(f"the oldest that waits came {_ago(time.time() - oldest_at)} ago")
+        click.echo(f"the oldest that is not done came {how_long(time.time() - oldest_at)} ago")
 
 
 @sync.command()
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
 @with_inbox
 def dead(inbox: Inbox, *, as_json: bool) -> None:
-    """List what was put aside because it could not be applied."""
+    """List what was put aside because it could not be applied.
+
+    In a narrow terminal long uids are shortened; --json has them whole.
+    """
     with _storage_faults_told():
         if as_json:
             for event in _all_buried(inbox):
@@ -87,12 +98,13 @@ def dead(inbox: Inbox, *, as_json: bool) -> None:
         click.echo("Nothing was put aside.")
         return
     heading = ("NUMBER", "USER", "FACT", "SOURCE", "REASON", "TRIES", "PUT ASIDE")
-    for line in _table([heading, *rows]):
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table([heading, *rows], width):
         click.echo(line)
 
 
 @sync.command()
-@click.argument("number", type=click.IntRange(1), required=False)
+@click.argument("number", type=NUMBER, required=False)
 @click.option("--all", "is_all", is_flag=True, help="All that were put aside.")
 @with_inbox
 def replay(inbox: Inbox, number: int | None, *, is_all: bool) -> None:
@@ -109,7 +121,7 @@ def replay(inbox: Inbox, number: int | None, *, is_all: bool) -> None:
 
 
 @sync.command()
-@click.argument("number", type=click.IntRange(1))
+@click.argument("number", type=NUMBER)
 @with_inbox
 def drop(inbox: Inbox, number: int) -> None:
     """Forget an event that was put aside, for ever."""
@@ -163,10 +175,17 @@ def _cells(event: BuriedEvent) -> tuple[str, ...]:
     return (str(event.number), fact.uid, fact.kind.value, fact.source, event.reason, *times)
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(rows: Sequence[Sequence[str]], width: int | None = None) -> Iterator[str]:
+    """Yield *rows* in columns; where they are wider than *width*, with shortened uids."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    excess = sum(widths) + 2 * (len(widths) - 1) - (width or math.inf)
+    if excess > 0:
+        widths[USER] = min(widths[USER], max(SHORTEST_USER, widths[USER] - int(excess)))
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        cells = [
+            (cell if len(cell) <= space else f"{cell[: space - 3]}...").ljust(space)
+            for cell, space in zip(row, widths, strict=True)
+        ]
         yield "  ".join(cells).rstrip()
 
 
@@ -174,9 +193,10 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _ago(seconds: float) -> str:
+def how_long(seconds: float) -> str:
     """Return how long that is, in the largest unit that says something."""
     for name, length_s in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
         if seconds >= 2 * length_s:
             return f"{seconds / length_s:.0f} {name}"
-    return f"{max(0.0, seconds):.0f} seconds"
+    count = round(max(0.0, seconds))
+    return f"{count} second{'s' * (count != 1)}"

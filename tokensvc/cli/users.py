@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from tokensvc.adapters.user_sheets import members_of_user
+from tokensvc.cli.commands import Commands
 from tokensvc.cli.loading import settings_or_exit
 from tokensvc.cli.users_export import export
 from tokensvc.cli.users_faults import SOME_FAILED, book_or_exit, database_option, faults_told
@@ -45,7 +46,7 @@ class UidType(click.ParamType[Uid]):
 UIDS: Final = click.argument("uids", metavar="UID...", type=UidType(), nargs=-1, required=True)
 
 
-@click.group()
+@click.group(cls=Commands)
 def users() -> None:
     """Import, export, compare and look after the users at CometChat."""
 
