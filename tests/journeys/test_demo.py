@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -143,6 +144,25 @@ def test_demo_prints_what_a_newcomer_needs(demo: Process) -> None:
     answer = requests.post(endpoint, headers={"Authorization": f"Bearer {token}"}, timeout=5)
     assert f"{demo.url}/" in printed
     assert (answer.status_code, answer.json()["uid"]) == (201, "alice")
+
+
+def test_demo_prints_how_to_look_inside(demo: Process) -> None:
+    """In a terminal that has none of its variables the line shows this demo's database."""
+    printed = _printed(demo, "Ctrl-C")
+    token = re.findall(r"Bearer (\S+)'", printed)[0]
+    service = re.findall(r"Service +(\S+)", printed)[0]
+    headers = {"Authorization": f"Bearer {token}"}
+    requests.post(f"{service}/v1/auth-tokens", headers=headers, timeout=5).raise_for_status()
+    words = shlex.split(re.findall(r"^.* tokensvc .*sync status$", printed, re.MULTILINE)[0])
+    at = words.index("tokensvc")
+    environ = dict(word.split("=", 1) for word in words[:at])
+
+    def shown(*arguments: str) -> str:
+        return run(*words[at + 1 : -2], *arguments, environ=environ).stdout
+
+    assert str(demo.stdout.with_name("tokensvc.db")) in shown("db", "status")
+    assert re.search(r"^waiting +\d+$", shown("sync", "status"), re.MULTILINE)
+    assert "alice: live at CometChat" in shown("users", "show", "alice")
 
 
 def _printed(demo: Process, last: str) -> str:

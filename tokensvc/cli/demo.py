@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shlex
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
@@ -22,6 +23,7 @@ from tokensvc.cli.session_token import DevelopmentSigner
 from tokensvc.cli.side_process import worker_beside
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
 from tokensvc.emulator import EmulatorServer
+from tokensvc.settings import Settings
 from tokensvc.settings_loading import CONFIG_NAME
 from tokensvc.settings_sections import CometChatSettings
 
@@ -82,7 +84,8 @@ def _run(ports: Ports, *, real: bool) -> None:
             parts.enter_context(_emulator(settings.cometchat, ports.emulator))
         app = demo_app(signer, place, hosts=hosts)
         parts.enter_context(_on_port("--port", ports.page, serving(app, HOST, ports.page)))
-        announcement = _announcement(ports, place, signer.sign(_sample_claims(), lifetime_s=3600))
+        session_token = signer.sign(_sample_claims(), lifetime_s=3600)
+        announcement = _announcement(ports, place, session_token, _look_inside(settings))
         threading.Thread(target=_announce, args=(place, announcement), daemon=True).start()
         parts.enter_context(worker_beside())
         run_server(settings)
@@ -192,7 +195,19 @@ def _announce(place: DemoPlace, announcement: str) -> None:
     click.echo(f"{place.service_url} does not answer; the lines above may say why.", err=True)
 
 
-def _announcement(ports: Ports, place: DemoPlace, session_token: str) -> str:
+def _look_inside(settings: Settings) -> str:
+    """Return what to type in another terminal, which has none of the demo's variables."""
+    storage_url = settings.storage.url.get_secret_value()
+    told = {"TOKENSVC_COMETCHAT__BASE_URL": settings.cometchat.rest_url}
+    if storage_url.startswith("sqlite:"):  # Another one may hold a password.
+        told["TOKENSVC_STORAGE__URL"] = storage_url
+    words = [f"{name}={shlex.quote(value)}" for name, value in told.items()]
+    config_file = os.environ.get(CONFIG_NAME)
+    words += ["tokensvc", *(["--config", shlex.quote(config_file)] if config_file else [])]
+    return " ".join([*words, "sync status"])
+
+
+def _announcement(ports: Ports, place: DemoPlace, session_token: str, look_inside: str) -> str:
     return f"""
   Demo page   http://{HOST}:{ports.page}/
   Service     {place.service_url}
@@ -205,6 +220,10 @@ def _announcement(ports: Ports, place: DemoPlace, session_token: str) -> str:
   Log in with it:
 
 curl -i -X POST {place.service_url}/v1/auth-tokens -H 'Authorization: Bearer {session_token}'
+
+  Look into its inbox, in another terminal (`users show {SAMPLE_USER}` at the end works too):
+
+{look_inside}
 
   Ctrl-C ends everything.
 """
