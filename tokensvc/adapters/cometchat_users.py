@@ -55,6 +55,10 @@ class CometChatUsers:
             return None
         return _demand_same(_user(data), uid)
 
+    def demand_access(self) -> None:
+        """Return if our key may read users, which takes its full scope; raise what it may not."""
+        self.client.ask(request("list_users", "GET", "/users?perPage=1&page=1"), _rows)
+
     def list_users(self) -> Iterator[DirectoryUser]:
         """Walk the pages until an empty one: the totals in the answers are not to be trusted.
 

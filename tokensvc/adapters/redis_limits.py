@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -170,16 +171,25 @@ def shared_options(
     The place is read once; user and password are read again for each connection.
     *login_window_s* is the shortest window that a login is counted in.
     """
-    redis = OneTripStorage(without_credentials(current_url()), **_connection_options(current_url))
-
-    # Asked with a hit, not with PING: a Redis that is full or read-only answers that too.
-    def ask() -> None:
-        # As long as a login would wait: who is slower is not back.
-        with redis_work(Patience()):
-            redis.acquire_entry(PROBE_KEY, PROBE_LIMIT, 1)
-
-    health = RedisHealth(ask, notify=notify, now=now)
+    redis = _redis_storage(current_url)
+    health = RedisHealth(partial(_hit, redis), notify=notify, now=now)
     return {"redis": redis, "health": health, "login_window_s": login_window_s}
+
+
+def ask_by_a_hit(current_url: Callable[[], str]) -> None:
+    """Return if the Redis at *current_url* counts; raises whatever is in the way."""
+    _hit(_redis_storage(current_url))
+
+
+def _hit(redis: RedisStorage) -> None:
+    """Ask with a hit, not with PING: a Redis that is full or read-only answers that too."""
+    # As long as a login would wait: who is slower is not back.
+    with redis_work(Patience()):
+        redis.acquire_entry(PROBE_KEY, PROBE_LIMIT, 1)
+
+
+def _redis_storage(current_url: Callable[[], str]) -> OneTripStorage:
+    return OneTripStorage(without_credentials(current_url()), **_connection_options(current_url))
 
 
 def redis_client(current_url: Callable[[], str]) -> Redis:

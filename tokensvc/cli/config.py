@@ -1,6 +1,7 @@
 """The settings, looked at: whether they can be used, and which they are."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
@@ -9,11 +10,13 @@ from pydantic import SecretStr
 
 from tokensvc.adapters.key_urls import is_loopback
 from tokensvc.cli.commands import Commands
-from tokensvc.cli.loading import settings_or_exit
+from tokensvc.cli.loading import schema_fault, settings_or_exit
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
+from tokensvc.services_online import Neighbour, NotUsableError, neighbours
 from tokensvc.settings import Settings
 
 MASKED = "********"
+NOT_USABLE = 1
 
 
 @click.group(cls=Commands)
@@ -22,12 +25,32 @@ def config() -> None:
 
 
 @config.command()
-def check() -> None:
-    """Tell whether the settings can be used; exit with 78 and all faults if not."""
+@click.option("--online", is_flag=True, help="Ask everybody whom they name, once.")
+def check(*, online: bool) -> None:
+    """Tell whether the settings can be used; exit with 78 and all faults if not.
+
+    With --online also whether CometChat takes each REST key, and whether the issuers'
+    keys, Redis and the database can be had: exit with 1 if something is not usable now.
+    """
     settings = settings_or_exit()
     click.echo("The settings can be used.")
     for warning in warnings_about(settings):
         click.echo(f"warning: {warning}", err=True)
+    if online:
+        unusable = [one for one in neighbours(settings) if not _is_usable(one)]
+        sys.exit(NOT_USABLE if unusable else 0)
+    if fault := schema_fault(settings):
+        click.echo(f"warning: nothing starts on this database: {fault}", err=True)
+
+
+def _is_usable(neighbour: Neighbour) -> bool:
+    """Ask *neighbour*, and say what came of it."""
+    try:
+        click.echo(f"{neighbour.name} {neighbour.ask()}")
+    except NotUsableError as error:
+        click.echo(f"{neighbour.name} {error}")
+        return False
+    return True
 
 
 @config.command()

@@ -73,6 +73,21 @@ def demand_database(settings: Settings) -> None:
         raise
 
 
+def schema_fault(settings: Settings) -> SchemaError | None:
+    """Return what has to be done to the database before a start, as far as that can be told now."""
+    storage = storage_of(settings)
+    if storage.is_kept:
+        try:
+            demand_schema(storage.database)
+        except SchemaError as error:
+            return error
+        except StorageUnavailableError:
+            return None
+        finally:
+            storage.database.close()
+    return None
+
+
 def _make_default(storage: Storage) -> None:
     """Make the default database if there is none; raises `SchemaError` where that cannot be.
 
