@@ -1,7 +1,6 @@
-"""A worker that dies while a settings file is bad is followed by one on those from before."""
+"""Settings from before: what a worker begins with while its own cannot be loaded."""
 
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -9,29 +8,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import requests
 
-from tests.builders import OTHER_SECRET, SECRET, a_sessions_table, a_token, an_environment, bearer
-from tests.processes import Process, serving
-from tests.raw_server import an_answer, raw_server
+from tests.builders import OTHER_SECRET, SECRET, a_sessions_table, an_environment
 from tests.rotating import a_file, a_key_table
 from tests.security.forging import RS, pem
 from tokensvc.cli.last_good import LastGoodSettings
 from tokensvc.settings_loading import ConfigurationError, load_settings
 
-TOKEN: Final = b'{"data": {"uid": "alice", "authToken": "alice_1"}}'
-GENEROUS: Final = {"TOKENSVC_LIMITS__PER_USER": "100000 per minute"}
 WITHIN_S: Final = 20.0
-
-
-def status(process: Process, token: str) -> int:
-    """Return how a login ends, 0 for no answer."""
-    try:
-        return requests.post(
-            f"{process.url}/v1/auth-tokens", headers=bearer(token), timeout=10
-        ).status_code
-    except requests.RequestException:
-        return 0
 
 
 def soon(holds: Callable[[], bool]) -> bool:
@@ -41,63 +25,6 @@ def soon(holds: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.05)
     return False
-
-
-def workers_of(process: Process) -> set[int]:
-    tasks = Path(f"/proc/{process.popen.pid}/task")
-    return {int(pid) for task in tasks.iterdir() for pid in (task / "children").read_text().split()}
-
-
-def replaced(process: Process) -> bool:
-    """Kill one worker, and return whether the server soon has as many as before."""
-    before = workers_of(process)
-    killed = max(before)
-    os.kill(killed, signal.SIGKILL)
-    return soon(
-        lambda: (
-            len(workers_of(process) - {killed}) == len(before)
-            and "new worker has the settings" in process.stderr.read_text()
-        )
-    )
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="workers are read from /proc")
-@pytest.mark.parametrize(
-    "spoil", [lambda file: file.write_text(""), Path.unlink], ids=["empty", "missing"]
-)
-def test_worker_that_dies_is_replaced_though_a_secret_is_bad(
-    tmp_path: Path, spoil: Callable[[Path], Any]
-) -> None:
-    """The new worker has the secret that was good, and the other one does not end with it."""
-    table = a_sessions_table(secret=None, secret_file=a_file(tmp_path, "secret", SECRET))
-    with (
-        raw_server(an_answer(TOKEN)) as vendor,
-        serving(
-            tmp_path,
-            vendor_url=vendor.url,
-            TOKENSVC_SESSIONS=json.dumps([table]),
-            TOKENSVC_SERVER__WORKERS="2",
-            **GENEROUS,
-        ) as process,
-    ):
-        assert soon(lambda: len(workers_of(process)) == 2)
-        spoil(tmp_path / "secret")
-
-        assert replaced(process)
-        assert soon(lambda: status(process, a_token()) == 201)
-        assert {status(process, a_token()) for _ in range(20)} == {201}
-        assert catches(process, signal.SIGALRM)
-        assert process.end() == 0
-    refused = [line for line in process.records() if line["event"] == "settings_refused"]
-    assert [(line["faults"], line["alarm"]) for line in refused] == [(2, True)]
-    assert "sessions[0].secret_file (TOKENSVC_SESSIONS): " in process.stderr.read_text()
-
-
-def catches(process: Process, number: int) -> bool:
-    """Return whether *process* has a handler for this signal: the timer that it looks by."""
-    lines = Path(f"/proc/{process.popen.pid}/status").read_text().splitlines()
-    (mask,) = (int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
-    return bool(mask >> (number - 1) & 1)
 
 
 def environment(**tables: Any) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Faults of the process itself: killed, told to end, out of file descriptors."""
 
+import json
 import os
 import resource
 import signal
@@ -10,16 +11,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import requests
 
-from tests.builders import a_service, a_token, bearer
+from tests.builders import SECRET, a_service, a_sessions_table, a_token, bearer
 from tests.exhaustion import no_threads
 from tests.faults.rows import Row
 from tests.processes import Process, serving
 from tests.raw_server import an_answer, raw_server
+from tests.rotating import a_file
 from tokensvc.cli.serve import is_free
 
 pytestmark = pytest.mark.skipif(
@@ -44,16 +46,28 @@ TOLD_TO_END = Row("process", "SIGTERM while logins are in flight", 201, "ok", ""
 NO_DESCRIPTORS = Row(
     "process", "file descriptors used up", 0, "ok", "connections that the load balancer waits for"
 )
-ROWS: Final = (KILLED, KILLED_OF_TWO, KILLED_SERVER, TOLD_TO_END, NO_DESCRIPTORS)
+NO_THREADS = Row(
+    "process",
+    "threads used up, and no connection to CometChat open",
+    503,
+    "directory_unavailable",
+    "connection_failed",
+)
+BAD_SETTINGS = Row(
+    "process", "a worker is replaced while a settings file is bad", 201, "ok", "settings_refused"
+)
+ROWS: Final = (
+    *(KILLED, KILLED_OF_TWO, KILLED_SERVER, BAD_SETTINGS),
+    *(TOLD_TO_END, NO_DESCRIPTORS, NO_THREADS),
+)
 
 
 @contextmanager
-def a_process(tmp_path: Path, *, workers: int) -> Iterator[Process]:
+def a_process(tmp_path: Path, *, workers: int, **environ: str) -> Iterator[Process]:
+    chosen = {"TOKENSVC_SERVER__WORKERS": str(workers), **GENEROUS, **environ}
     with (
         raw_server(an_answer(TOKEN)) as vendor,
-        serving(
-            tmp_path, vendor_url=vendor.url, TOKENSVC_SERVER__WORKERS=str(workers), **GENEROUS
-        ) as process,
+        serving(tmp_path, vendor_url=vendor.url, **chosen) as process,
     ):
         yield process
 
@@ -151,6 +165,41 @@ def test_orphaned_workers_finish_their_answers(tmp_path: Path) -> None:
         assert within_recovery(lambda: not Path(f"/proc/{worker}").exists())
 
 
+@pytest.mark.parametrize(
+    "spoil", [lambda file: file.write_text(""), Path.unlink], ids=["empty", "missing"]
+)
+def test_worker_is_replaced_though_a_secret_is_bad(
+    tmp_path: Path, spoil: Callable[[Path], Any]
+) -> None:
+    """The new worker has the secret that was good, and the other one does not end with it."""
+    table = a_sessions_table(secret=None, secret_file=a_file(tmp_path, "secret", SECRET))
+    with a_process(tmp_path, workers=2, TOKENSVC_SESSIONS=json.dumps([table])) as process:
+        assert within_recovery(lambda: len(workers_of(process)) == 2)
+        spoil(tmp_path / "secret")
+        killed, kept = workers_of(process)
+
+        os.kill(killed, signal.SIGKILL)
+
+        assert within_recovery(
+            lambda: len(workers_of(process)) == 2 and killed not in workers_of(process)
+        )
+        assert within_recovery(lambda: login(process) == BAD_SETTINGS.status)
+        assert {login(process) for _ in range(20)} == {BAD_SETTINGS.status}
+        assert kept in workers_of(process)
+        assert catches(process, signal.SIGALRM)
+        assert process.end() == 0
+    refused = [line for line in process.records() if line["event"] == BAD_SETTINGS.operator]
+    assert [(line["faults"], line["alarm"]) for line in refused] == [(2, True)]
+    assert "sessions[0].secret_file (TOKENSVC_SESSIONS): " in process.stderr.read_text()
+
+
+def catches(process: Process, number: int) -> bool:
+    """Return whether *process* has a handler for this signal: the timer that it looks by."""
+    lines = Path(f"/proc/{process.popen.pid}/status").read_text().splitlines()
+    (mask,) = (int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:"))
+    return bool(mask >> (number - 1) & 1)
+
+
 def test_sigterm_drains(tmp_path: Path) -> None:
     """Whoever was let in is answered; the process then ends with 0."""
     told_to_end = threading.Event()
@@ -175,7 +224,7 @@ def test_sigterm_drains(tmp_path: Path) -> None:
 
 
 def test_threads_used_up() -> None:
-    """Without a thread a login is told to come back, as no defect; with one it succeeds."""
+    """Without a thread for the look-up a login is told to come back; with one it succeeds."""
     with raw_server(an_answer(TOKEN)) as vendor:
         service = a_service({"cometchat": {"base_url": f"{vendor.url}/v3"}})
         with no_threads():
@@ -183,7 +232,8 @@ def test_threads_used_up() -> None:
 
         after = service.login()
 
-    assert (during.status_code, during.get_json()["code"]) == (503, "directory_unavailable")
+    assert (during.status_code, during.get_json()["code"]) == (NO_THREADS.status, NO_THREADS.code)
+    assert service.records()[0]["reason"] == NO_THREADS.operator
     assert after.status_code == 201
 
 
