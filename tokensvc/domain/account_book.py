@@ -19,7 +19,7 @@ from tokensvc.domain.accounts import (
     profile_hash,
 )
 from tokensvc.domain.errors import AccountChangedError
-from tokensvc.domain.lifecycle import LifecyclePolicy, apply, purged
+from tokensvc.domain.lifecycle import LifecyclePolicy, apply, last_word, purged
 from tokensvc.domain.model import ChatUser, Profile, Uid
 from tokensvc.domain.ports import Accounts, Inbox
 
@@ -61,12 +61,13 @@ class AccountBook:
 
     def happened(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
         """Write down what an operator has just done at CometChat."""
-        event = self._event(kind, uid, OPERATOR, int(self.now() * 1000))
+        event = self._event(kind, uid, OPERATOR, last_word(known, kind, now=self.now()))
         self._write(known, event, lambda account: _has_happened(account, kind))
 
     def deleted_for_ever(self, known: Account | None, uid: Uid) -> None:
         """Write down that the user is gone; what stays is a tombstone."""
-        event = self._event(EventKind.DELETED, uid, OPERATOR, int(self.now() * 1000))
+        version = last_word(known, EventKind.DELETED, now=self.now())
+        event = self._event(EventKind.DELETED, uid, OPERATOR, version)
         self._write(known, event, self._as_tombstone)
 
     def _as_tombstone(self, account: Account) -> Account:

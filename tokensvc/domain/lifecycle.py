@@ -23,6 +23,7 @@ _DEACTIVATED: Final[Mapping[EventKind, bool]] = {
     EventKind.REACTIVATED: False,
     EventKind.RESTORED: False,
 }
+_DELETED: Final = frozenset({EventKind.DELETED, EventKind.RESTORED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +57,32 @@ def apply(
     return before if after == before else replace(after, updated_at=now)
 
 
+def last_word(account: Account | None, kind: EventKind, *, now: float) -> Version:
+    """Return the version of a fact of *kind* that somebody has just made true.
+
+    It is newer than all that is known so far, also where what was known came from a
+    clock that is ahead of this one.
+    """
+    if account is None:
+        return int(now * 1000)
+    registers = (
+        (account.suspended, _SUSPENDED),
+        (account.deactivated, _DEACTIVATED),
+        (account.deleted, _DELETED),
+    )
+    newer = [flag.version + 1 for flag, kinds in registers if kind in kinds]
+    return max([int(now * 1000), *newer])
+
+
 def purged(account: Account, *, now: float) -> Account:
-    """Return the tombstone of a user who was just deleted for ever.
+    """Return the tombstone of a user who was just deleted for ever, whatever else was said.
 
     What they looked like is forgotten, and no fact as old as the deletion (in the
     same millisecond, that is) can bring it back.
     """
     return replace(
         account,
+        deleted=replace(account.deleted, is_on=True),
         profile=Profile(),
         profile_version=max(account.profile_version, account.deleted.version) + 1,
         purged_at=now,

@@ -1,0 +1,80 @@
+"""Operators among everything else: what a command has said stands, whatever crosses it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.builders import a_uid, an_event
+from tests.sync.towns import Fuse, Town, Watched
+from tokensvc.domain.account_book import AccountBook
+from tokensvc.domain.accounts import Account, AccountState, EventKind
+from tokensvc.domain.lifecycle import LifecyclePolicy
+from tokensvc.domain.model import Uid
+from tokensvc.domain.operating import UserOperator
+
+ALICE = a_uid("alice")
+AHEAD_MS = 240_000
+"""A sender's clock is believed when it is five minutes ahead."""
+
+Act = Callable[[UserOperator, Uid], str]
+
+
+@pytest.fixture
+def town() -> Town:
+    """Return a town in which alice has logged in, and everybody knows of it."""
+    town = Town()
+    town.login(ALICE, "Alice")
+    town.settle()
+    return town
+
+
+def operator_of(town: Town, fuse: Fuse | None = None) -> UserOperator:
+    fuse = fuse or Fuse(0, lambda: None)
+    book = AccountBook(town.accounts, town.inbox, LifecyclePolicy(), town.clock, town.new_id)
+    directory: Any = Watched(town.directory, fuse)
+    return UserOperator(directory, book)
+
+
+def account_of(town: Town) -> Account:
+    account = town.accounts.find(ALICE)
+    assert account
+    return account
+
+
+def now_ms(town: Town) -> int:
+    return int(town.clock() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("act", "state"),
+    [
+        (UserOperator.deactivate, AccountState.DEACTIVATED),
+        (UserOperator.delete, AccountState.DELETING),
+        (UserOperator.delete_for_ever, AccountState.DELETED),
+    ],
+)
+def test_shut_out_after_a_restoration_by_a_clock_that_is_ahead(
+    town: Town, act: Act, state: AccountState
+) -> None:
+    """What the operator has just done is newer than all that was known; nobody logs in again."""
+    town.put(an_event("r", kind=EventKind.RESTORED, version=now_ms(town) + AHEAD_MS))
+    town.settle()
+
+    act(operator_of(town), ALICE)
+    town.settle()
+
+    assert account_of(town).state is state
+    assert not town.login(ALICE, "Alice")
+
+
+def test_restored_after_a_deletion_by_a_clock_that_is_ahead(town: Town) -> None:
+    """The other way round too."""
+    town.put(an_event("d", kind=EventKind.DELETED, version=now_ms(town) + AHEAD_MS))
+    town.settle()
+
+    operator_of(town).restore(ALICE)
+    town.settle()
+
+    assert account_of(town).state is AccountState.ACTIVE
+    assert town.login(ALICE, "Alice")
