@@ -10,7 +10,7 @@ from tests.sync.towns import Fuse, Town, Watched
 from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.accounts import Account, AccountState, EventKind
 from tokensvc.domain.lifecycle import LifecyclePolicy
-from tokensvc.domain.model import Uid
+from tokensvc.domain.model import Profile, Uid
 from tokensvc.domain.operating import UserOperator
 
 ALICE = a_uid("alice")
@@ -31,7 +31,8 @@ def town() -> Town:
 
 def operator_of(town: Town, fuse: Fuse | None = None) -> UserOperator:
     fuse = fuse or Fuse(0, lambda: None)
-    book = AccountBook(town.accounts, town.inbox, LifecyclePolicy(), town.clock, town.new_id)
+    accounts: Any = Watched(town.accounts, fuse)
+    book = AccountBook(accounts, town.inbox, LifecyclePolicy(), town.clock, town.new_id)
     directory: Any = Watched(town.directory, fuse)
     return UserOperator(directory, book)
 
@@ -78,3 +79,23 @@ def test_restored_after_a_deletion_by_a_clock_that_is_ahead(town: Town) -> None:
 
     assert account_of(town).state is AccountState.ACTIVE
     assert town.login(ALICE, "Alice")
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_for_ever_though_a_worker_writes_meanwhile(town: Town, steps: int) -> None:
+    """The tombstone is written all the same, and whom the worker made again is deleted again."""
+    town.put(an_event("u", version=now_ms(town) + 1, profile=Profile(name="Alicia")))
+
+    def crossed() -> None:
+        town.work()
+
+    operator_of(town, Fuse(steps, crossed, is_after=True)).delete_for_ever(ALICE)
+    town.settle()
+    gone = account_of(town)
+    town.clock.pass_by(60)
+    town.put(an_event("r", kind=EventKind.RESTORED, version=now_ms(town)))
+    town.settle()
+
+    assert (gone.state, gone.profile) == (AccountState.DELETED, Profile())
+    assert account_of(town).state is AccountState.DELETED
+    assert town.at_cometchat(ALICE) is None

@@ -82,12 +82,14 @@ class AccountBook:
         the command did, or before: what it has is not known then, and the worker,
         who finds the fact in the inbox, tells it again.
         """
-        for _ in range(MAX_ROUNDS):
+        for tries in range(MAX_ROUNDS):
             account = told(apply(known, event, policy=self.policy, now=self.now()))
+            if tries > 0:
+                account = _is_not_known(account)
             try:
                 self.accounts.save(account)
             except AccountChangedError:
-                known, told = self.accounts.find(event.uid), _is_not_known
+                known = self.accounts.find(event.uid)
                 continue
             if account.sent_state is None:
                 self._leave_to_worker(event)
