@@ -9,6 +9,7 @@ from tests.builders import a_uid, an_event
 from tests.sync.towns import Fuse, Town, Watched
 from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.accounts import Account, AccountState, EventKind
+from tokensvc.domain.errors import DirectoryUnavailableError
 from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.model import Profile, Uid
 from tokensvc.domain.operating import UserOperator
@@ -98,4 +99,28 @@ def test_for_ever_though_a_worker_writes_meanwhile(town: Town, steps: int) -> No
 
     assert (gone.state, gone.profile) == (AccountState.DELETED, Profile())
     assert account_of(town).state is AccountState.DELETED
+    assert town.at_cometchat(ALICE) is None
+
+
+@pytest.mark.parametrize(
+    "tries",
+    [
+        [["nothing", "nothing", "request"]],
+        [["nothing", "answer"]],
+        [["nothing", "answer", "request"], ["request"]],
+    ],
+)
+def test_deleting_for_ever_while_cometchat_is_away(town: Town, tries: list[list[str]]) -> None:
+    """Who has to be live to be deleted is shut out again, and is deleted by a later try."""
+    operator = operator_of(town)
+    operator.delete(ALICE)
+
+    for lost in tries:
+        town.http.lost = lost
+        with pytest.raises(DirectoryUnavailableError):
+            operator.delete_for_ever(ALICE)
+
+    assert not town.login(ALICE, "Alice")
+    assert town.at_cometchat(ALICE)
+    operator.delete_for_ever(ALICE)
     assert town.at_cometchat(ALICE) is None

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,7 +17,12 @@ from tokensvc.adapters.cometchat import (
     user_fields,
 )
 from tokensvc.adapters.http_client import MAX_ANSWER_BYTES, HTTPAnswer
-from tokensvc.domain.errors import DirectoryUnavailableError, UserExistsError, UserNotFoundError
+from tokensvc.domain.errors import (
+    DirectoryUnavailableError,
+    TokenServiceError,
+    UserExistsError,
+    UserNotFoundError,
+)
 from tokensvc.domain.model import AuthToken, ChatUser, Profile, Uid
 from tokensvc.domain.ports import DirectoryUser
 from tokensvc.domain.uids import is_uid
@@ -114,8 +120,17 @@ class CometChatUsers:
         """Delete; one who is not found may be deactivated, and has to be live for it (unverified).
 
         In the body alone: as a query parameter, which one page shows, it might be
-        ignored, and the user merely be deactivated.
+        ignored, and the user merely be deactivated. Where it cannot be done now, the
+        user is at least deactivated: this try or the one before may have made them live.
         """
+        try:
+            self._delete(uid)
+        except TokenServiceError:
+            with suppress(TokenServiceError):
+                self.deactivate_user(uid)
+            raise
+
+    def _delete(self, uid: Uid) -> None:
         if self._delete_live(uid):
             return
         self.reactivate_user(uid)

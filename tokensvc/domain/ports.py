@@ -194,7 +194,10 @@ class UserDirectory(ChatDirectory, Protocol):
         """Deactivate the user; for one who is missing or deactivated nothing happens."""
 
     def delete_user(self, uid: Uid) -> None:
-        """Delete the user for ever; for one who is missing nothing happens."""
+        """Delete the user for ever; for one who is missing nothing happens.
+
+        When this raises, the user is deactivated, as far as that could still be done.
+        """
 
     def flush_tokens(self, uid: Uid) -> None:
         """Make every auth token of the user invalid; for one who is missing nothing happens."""
