@@ -151,10 +151,11 @@ class FakeUserDirectory(FakeDirectory):
             raise UserNotFoundError("ERR_UID_NOT_FOUND")
         self.users[user.uid] = _with_role(user, self.users[user.uid])
 
-    def deactivate_user(self, uid: Uid) -> None:
+    def deactivate_user(self, uid: Uid) -> bool:
         self._called("deactivate_user")
         if uid in self.users:
             self.deactivated.add(uid)
+        return uid in self.users
 
     def delete_user(self, uid: Uid) -> None:
         self._called("delete_user")

@@ -82,6 +82,19 @@ def test_delete(desk: Desk) -> None:
     assert (desk.live(), state_of(desk, "ann")) == (["ann", "bob", "eve"], AccountState.ACTIVE)
 
 
+def test_delete_and_restore_a_stranger(desk: Desk) -> None:
+    """Whom CometChat does not have is told to be missing, and can be restored."""
+    deleted, restored = desk.run("delete", "zoe"), desk.run("restore", "zoe")
+
+    assert (deleted.exit_code, deleted.stdout) == (
+        *(0, "zoe: CometChat has no such user; remembered as deleted\n"),
+    )
+    assert (restored.exit_code, restored.stdout) == (
+        *(0, "zoe: CometChat has no such user; remembered as restored\n"),
+    )
+    assert state_of(desk, "zoe") is AccountState.ACTIVE
+
+
 def test_delete_for_ever(desk: Desk) -> None:
     """It is asked about, and done at once; no list brings the user back."""
     asked = desk.run("delete", "--permanent", "ann", stdin=b"n\n")

@@ -116,9 +116,9 @@ def test_refused_profiles(directory: UserDirectory) -> None:
 def test_deactivation_can_be_repeated(directory: UserDirectory) -> None:
     """A deactivated user is not found; a second time, and for nobody, nothing happens."""
     directory.add_user(a_user())
-    for uid in (ALICE, ALICE, a_uid("nobody")):
-        directory.deactivate_user(uid)
+    uids = (ALICE, ALICE, a_uid("nobody"))
 
+    assert [directory.deactivate_user(uid) for uid in uids] == [True, True, False]
     assert directory.find_user(ALICE) is None
     directory.reactivate_user(ALICE)
     assert directory.find_user(ALICE) is not None

@@ -107,9 +107,9 @@ def test_a_token_made_between_flush_and_deactivation_does_not_come_back() -> Non
     """A login in the midst of a suspension gets a token that is dead after it for good."""
 
     class LoginBetween(FakeUserDirectory):
-        def deactivate_user(self, uid: Uid) -> None:
+        def deactivate_user(self, uid: Uid) -> bool:
             self.create_auth_token(uid)
-            super().deactivate_user(uid)
+            return super().deactivate_user(uid)
 
     situation = Situation(LoginBetween())
 
@@ -369,11 +369,11 @@ def test_who_tells_no_news_is_overtaken_too() -> None:
     """A worker that ends a crossing login's session, and is overtaken, finds out and undoes it."""
 
     class RestoredMeanwhile(FakeUserDirectory):
-        def deactivate_user(self, uid: Uid) -> None:
+        def deactivate_user(self, uid: Uid) -> bool:
             if not self.users[uid].profile.tags:
                 situation.after("restored")
                 situation.after("updated", profile=Profile(name="Alice", tags=("back",)))
-            super().deactivate_user(uid)
+            return super().deactivate_user(uid)
 
     situation = Situation()
     situation.after("created", "deleted")

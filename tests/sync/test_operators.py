@@ -1,6 +1,7 @@
 """Operators among everything else: what a command has said stands, whatever crosses it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from tokensvc.domain.accounts import Account, AccountState, EventKind
 from tokensvc.domain.errors import DirectoryUnavailableError
 from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.model import Profile, Uid
-from tokensvc.domain.operating import UserOperator
+from tokensvc.domain.operating import FAILURES, UserOperator
 
 ALICE = a_uid("alice")
 AHEAD_MS = 240_000
@@ -80,6 +81,28 @@ def test_restored_after_a_deletion_by_a_clock_that_is_ahead(town: Town) -> None:
 
     assert account_of(town).state is AccountState.ACTIVE
     assert town.login(ALICE, "Alice")
+
+
+@pytest.mark.parametrize("act", [UserOperator.deactivate, UserOperator.delete])
+def test_somebody_whom_cometchat_does_not_have(town: Town, act: Act) -> None:
+    """They are shut out before they come, are told to be missing, and can be let in again."""
+    bob, operator = a_uid("bob"), operator_of(town)
+
+    assert "CometChat has no such user" in act(operator, bob)
+    assert not town.login(bob, "Bob")
+
+    assert operator.restore(bob) == "CometChat has no such user; remembered as restored"
+    town.settle()
+    assert town.login(bob, "Bob")
+
+
+def test_somebody_whom_nobody_knows(town: Town) -> None:
+    """Without a database nothing is remembered; and nobody can be let in who was not shut out."""
+    bob, operator = a_uid("bob"), operator_of(town)
+
+    assert operator.restore(bob) in FAILURES
+    assert replace(operator, book=None).delete(bob) in FAILURES
+    assert town.login(bob, "Bob")
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

@@ -110,11 +110,11 @@ class CometChatUsers:
         data = self.client.ask(call, lambda answer: data_of(answer, UserNotFoundError))
         _demand_same(_user(data), user.uid)
 
-    def deactivate_user(self, uid: Uid) -> None:
+    def deactivate_user(self, uid: Uid) -> bool:
         # In bulk, because for a user who is missing or deactivated that is no error.
-        self.client.ask(
-            request("deactivate_user", "DELETE", "/users", {"uidsToDeactivate": [uid]}), data_of
-        )
+        call = request("deactivate_user", "DELETE", "/users", {"uidsToDeactivate": [uid]})
+        missing = self.client.ask(call, data_of).get("notFound")
+        return not (isinstance(missing, list) and uid in missing)
 
     def delete_user(self, uid: Uid) -> None:
         """Delete; one who is not found may be deactivated, and has to be live for it (unverified).

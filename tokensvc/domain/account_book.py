@@ -61,13 +61,16 @@ class AccountBook:
 
     def happened(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
         """Write down what an operator has just done at CometChat."""
-        event = self._event(kind, uid, OPERATOR, last_word(known, kind, now=self.now()))
+        event = self._by_operator(known, kind, uid)
         self._write(known, event, lambda account: _has_happened(account, kind))
+
+    def wished(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
+        """Write down what an operator wants, and CometChat has nobody to do it to."""
+        self._write(known, self._by_operator(known, kind, uid), _is_not_known)
 
     def deleted_for_ever(self, known: Account | None, uid: Uid) -> None:
         """Write down that the user is gone; what stays is a tombstone."""
-        version = last_word(known, EventKind.DELETED, now=self.now())
-        event = self._event(EventKind.DELETED, uid, OPERATOR, version)
+        event = self._by_operator(known, EventKind.DELETED, uid)
         self._write(known, event, self._as_tombstone)
 
     def _as_tombstone(self, account: Account) -> Account:
@@ -98,6 +101,9 @@ class AccountBook:
 
     def _leave_to_worker(self, event: UserEvent) -> None:
         self.inbox.put([event], body_hash=hashlib.sha256(event.event_id.encode()).digest())
+
+    def _by_operator(self, known: Account | None, kind: EventKind, uid: Uid) -> UserEvent:
+        return self._event(kind, uid, OPERATOR, last_word(known, kind, now=self.now()))
 
     def _event(
         self,

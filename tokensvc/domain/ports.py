@@ -190,8 +190,11 @@ class UserDirectory(ChatDirectory, Protocol):
         deactivated, and `ProfileRefusedError`.
         """
 
-    def deactivate_user(self, uid: Uid) -> None:
-        """Deactivate the user; for one who is missing or deactivated nothing happens."""
+    def deactivate_user(self, uid: Uid) -> bool:
+        """Deactivate the user; return whether there is one.
+
+        For one who is missing or deactivated nothing happens.
+        """
 
     def delete_user(self, uid: Uid) -> None:
         """Delete the user for ever; for one who is missing nothing happens.
