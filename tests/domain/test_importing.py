@@ -424,6 +424,26 @@ def test_mending() -> None:
     assert office.account("eve").state is AccountState.DEACTIVATED
 
 
+@pytest.mark.parametrize(
+    "newer",
+    [
+        {"profile_version": VERSION + 1},
+        {"deactivated": Flag(is_on=False, version=VERSION + 1)},
+        {"created_at": VERSION / 1000 + 1},
+    ],
+)
+def test_mending_of_a_newer_user(newer: dict[str, Any]) -> None:
+    """Who came after the list, or was heard of since, is not shut out for not being on it."""
+    office = Office()
+    office.directory.users[a_uid("zoe")] = a_user("zoe")
+    office.know("zoe", **newer)
+
+    result = Mending(office.importer()).deactivate(a_uid("zoe"))
+
+    assert result == Result(Outcome.SKIPPED, "newer_known")
+    assert not office.directory.deactivated
+
+
 def test_mending_of_a_suspended_user() -> None:
     """Whom the app has shut out stays shut out, list or no list."""
     office = Office()

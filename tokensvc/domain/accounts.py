@@ -99,6 +99,12 @@ class Account:
             return AccountState.SUSPENDED
         return AccountState.DEACTIVATED if self.deactivated.is_on else AccountState.ACTIVE
 
+    @property
+    def newest_version(self) -> Version:
+        """Return the version of the newest fact; -1 if there was none."""
+        flags = (self.suspended, self.deactivated, self.deleted)
+        return max(self.profile_version, *(flag.version for flag in flags))
+
 
 def canonical(profile: Profile) -> str:
     """Return *profile* as text: the same for the same profile, and for no other.

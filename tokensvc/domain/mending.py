@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from tokensvc.domain.account_book import refusal
+from tokensvc.domain.account_book import NEWER_KNOWN, refusal
 from tokensvc.domain.accounts import EventKind
 from tokensvc.domain.importing import Outcome, Result, UserImport
 from tokensvc.domain.model import ChatUser, Uid
@@ -37,9 +37,14 @@ class Mending:
         return result
 
     def deactivate(self, uid: Uid) -> Result:
-        """Let in no more who is not on the list; their tokens go first, or would come back."""
+        """Let in no more who is not on the list; their tokens go first, or would come back.
+
+        Whoever came after the list was made, or was heard of since, cannot be missed on it.
+        """
         directory = self.sender.directory
         known = self.sender.find(uid)
+        if known and max(known.newest_version, known.created_at * 1000) > self.sender.version:
+            return Result(Outcome.SKIPPED, NEWER_KNOWN)
         self._through(lambda: directory.flush_tokens(uid))
         self._through(lambda: directory.deactivate_user(uid))
         if self.sender.book:
