@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final
 
 from tokensvc.adapters.cometchat_users import CometChatUsers
@@ -16,7 +16,6 @@ from tokensvc.rotation import SecretsInForce
 from tokensvc.services_directory import chat_directory, lifecycle_policy_of, provisioning_of
 from tokensvc.services_storage import Storage
 from tokensvc.settings import Settings
-from tokensvc.settings_sections import SessionSettings
 
 READ_TIMEOUT_S: Final = 20.0
 TOTAL_TIMEOUT_S: Final = 40.0
@@ -84,8 +83,10 @@ def roster_reader(settings: Settings, columns: Columns, issuer: str | None) -> R
         return None
     is_one = len(tables) == 1
     rule = uid_rule(settings.uids.strategy, prefix=tables[0].uid_prefix) if is_one else None
-    return RosterReader(columns, rule, _prefixes(settings.sessions))
+    return RosterReader(columns, rule, prefixes_of(settings, issuer=None))
 
 
-def _prefixes(tables: Collection[SessionSettings]) -> Collection[str]:
-    return {table.uid_prefix for table in tables}
+def prefixes_of(settings: Settings, issuer: str | None) -> tuple[str, ...]:
+    """Return what the uids of *issuer*'s users begin with, or those of all issuers' users."""
+    tables = (table for table in settings.sessions if issuer in {None, table.issuer})
+    return tuple(table.uid_prefix for table in tables)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import a_uid
+from tests.builders import APP_ID, OTHER_SECRET, SECRET, a_sessions_table, a_uid
 from tests.cli.listed import Desk, a_desk, a_list, lines_of
 from tokensvc.adapters.accounts import SQLAccounts
 from tokensvc.adapters.database import Database
@@ -208,6 +208,27 @@ def test_reconcile_apply(desk: Desk) -> None:
 
     assert (done.exit_code, desk.live()) == (0, ["ann", "bob", "eve", "new"])
     assert desk.run("reconcile", name).exit_code == 0
+
+
+def test_only_users_of_the_issuer_are_extra(tmp_path: Path) -> None:
+    """Bots, other programs' users and those of another issuer are on no list of this one."""
+    tables = [
+        a_sessions_table(issuer=f"https://{name}.test", uid_prefix=f"{name}_", secret=secret)
+        for name, secret in (("a", SECRET), ("b", OTHER_SECRET))
+    ]
+    with a_desk(tmp_path, TOKENSVC_SESSIONS=json.dumps(tables)) as desk:
+        app = desk.emulator.world.apps[APP_ID]
+        for uid in ("a_ann", "a_gone", "b_bob", "support-bot"):
+            desk.emulator.world.create_user(app, uid, {"name": uid})
+        desk.write("a.csv", "subject,name\nann,a_ann\n")
+        words = ("--issuer", "https://a.test", "--apply", "--deactivate-extra", "--yes")
+
+        done = desk.run("reconcile", "a.csv", *words)
+
+        assert (done.exit_code, done.stdout.splitlines()[0]) == (
+            *(0, "extra        a_gone: deactivated"),
+        )
+        assert desk.live() == ["a_ann", "b_bob", "support-bot"]
 
 
 def test_wrong_list(desk: Desk) -> None:

@@ -417,7 +417,7 @@ def test_mending() -> None:
 
     assert mending.mend(Drift.DIFFERENT, a_user("ann")) == UPDATED
     assert mending.mend(Drift.DEACTIVATED, a_user("bob")) == UPDATED
-    assert mending.deactivate(a_uid("eve")) == UPDATED
+    assert mending.deactivate(a_uid("eve")) == Result(Outcome.DEACTIVATED)
     assert office.directory.users[a_uid("bob")].profile.name == "Bob"
     assert office.directory.deactivated == {"eve"}
     assert [*office.directory.tokens] == ["ann"]

@@ -52,6 +52,21 @@ def test_fields_of_which_the_list_says_nothing() -> None:
     assert [*found] == [Finding(Drift.DIFFERENT, a_uid("bo"), ("name",))]
 
 
+def test_somebody_elses_users() -> None:
+    """Whose uid no login of the issuers has cannot be on the list, and so is no extra."""
+    reconciliation = Reconciliation(prefixes=("a_", "b_"))
+    reconciliation.expect(a_user("other"))
+
+    found = reconciliation.compare(
+        [entry("a_1"), entry("b_1"), entry("bot"), entry("c_1"), entry("other", name="X")]
+    )
+
+    assert [(finding.drift, finding.uid) for finding in found] == [
+        *((Drift.EXTRA, "a_1"), (Drift.EXTRA, "b_1"), (Drift.DIFFERENT, "other"))
+    ]
+    assert reconciliation.live_count == 2
+
+
 @pytest.mark.parametrize(
     ("wanted", "fields"),
     [

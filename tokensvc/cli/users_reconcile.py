@@ -18,11 +18,12 @@ from tokensvc.domain.importing import Batch, Existing, Outcome, Result
 from tokensvc.domain.mending import Mending
 from tokensvc.domain.model import ChatUser, Uid
 from tokensvc.domain.reconciling import Drift, Finding, Reconciliation
-from tokensvc.services_users import user_import
+from tokensvc.services_users import prefixes_of, user_import
 from tokensvc.settings import Settings
 
 MOST_EXTRA: Final = 0.1
 """The share of live users that is deactivated without being asked: more may be a wrong list."""
+MENDED: Final = frozenset({Outcome.CREATED, Outcome.UPDATED, Outcome.DEACTIVATED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,10 @@ class Wish(ListWish):
 def reconcile(**options: Any) -> None:  # noqa: ANN401 (click's, each with the type in Wish)
     """Tell where FILE, the list of all users, and CometChat differ; `-` reads stdin.
 
-    missing: on the list alone. extra: at CometChat alone. different: with another
-    profile. deactivated: on the list, and shut out at CometChat. Ends with 0 if
-    nothing differs (any more), and with 1 if something does.
+    missing: on the list alone. extra: at CometChat alone, with a uid that a login of
+    the issuer could have. different: with another profile. deactivated: on the list,
+    and shut out at CometChat. Ends with 0 if nothing differs (any more), and with 1
+    if something does.
     """
     wish = Wish(**options)
     if wish.deactivate_extra and not wish.apply:
@@ -77,7 +79,7 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> int:
     )
     sender.version = version_of(roster)
     sender.unsaid = roster.unsaid
-    reconciliation = Reconciliation(roster.unsaid)
+    reconciliation = Reconciliation(roster.unsaid, prefixes_of(settings, wish.issuer))
     for _, user in roster.entries():
         if user:
             reconciliation.expect(sender.provisioning.complete(user))
@@ -142,9 +144,7 @@ def _tell(findings: dict[Uid, Finding], wish: Wish, results: dict[Uid, Result]) 
     for uid, finding in findings.items():
         click.echo(_line(finding, results.get(uid), as_json=wish.as_json))
     remaining = [
-        uid
-        for uid in findings
-        if uid not in results or results[uid].outcome not in {Outcome.CREATED, Outcome.UPDATED}
+        uid for uid in findings if uid not in results or results[uid].outcome not in MENDED
     ]
     if not wish.as_json:
         counts = ", ".join(

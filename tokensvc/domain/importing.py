@@ -57,6 +57,7 @@ class Outcome(StrEnum):
 
     CREATED = "created"
     UPDATED = "updated"
+    DEACTIVATED = "deactivated"
     SKIPPED = "skipped"
     FAILED = "failed"
 
@@ -130,9 +131,8 @@ class UserImport:
 
     def _refused(self, known: Account | None) -> Result | None:
         reason = refusal(known, self.version)
-        if reason is None:
-            return None
-        return Result(Outcome.SKIPPED if reason == NEWER_KNOWN else Outcome.FAILED, reason)
+        outcome = Outcome.SKIPPED if reason == NEWER_KNOWN else Outcome.FAILED
+        return Result(outcome, reason) if reason else None
 
     def _created(self, users: Sequence[ChatUser]) -> dict[Uid, str]:
         """Return for each user "ok" or why they were not created."""

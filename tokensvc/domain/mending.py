@@ -49,7 +49,7 @@ class Mending:
         self._through(lambda: directory.deactivate_user(uid))
         if self.sender.book:
             self.sender.book.happened(known, EventKind.DEACTIVATED, uid)
-        return Result(Outcome.UPDATED)
+        return Result(Outcome.DEACTIVATED)
 
     def _let_in(self, uid: Uid) -> None:
         directory = self.sender.directory

@@ -20,7 +20,7 @@ class Drift(StrEnum):
     MISSING = "missing"
     """On the list, and not at CometChat."""
     EXTRA = "extra"
-    """Live at CometChat, and not on the list."""
+    """Live at CometChat, and not on the list, though by the uid they could be."""
     DIFFERENT = "different"
     """On both, with another profile."""
     DEACTIVATED = "deactivated"
@@ -75,9 +75,11 @@ class Reconciliation:
 
     unsaid: Collection[str] = ()
     """The fields of which the list says nothing, and in which nobody differs from it."""
+    prefixes: tuple[str, ...] = ("",)
+    """What the uids begin with of those whom the list is of; all others are somebody else's."""
     wanted: dict[Uid, tuple[bytes, ...]] = field(default_factory=dict)
     live_count: int = 0
-    """How many live users CometChat has, once they were compared."""
+    """How many of those are live at CometChat, once they were compared."""
 
     def expect(self, user: ChatUser) -> None:
         """Take in a user of the list."""
@@ -87,7 +89,7 @@ class Reconciliation:
         """Yield who differs: those at CometChat in its order, then who is missing there."""
         missing = dict.fromkeys(self.wanted)
         for entry in directory:
-            self.live_count += not entry.is_deactivated
+            self.live_count += not entry.is_deactivated and self._is_ours(entry)
             missing.pop(entry.user.uid, None)
             finding = self._finding(entry)
             if finding:
@@ -95,12 +97,16 @@ class Reconciliation:
         for uid in missing:
             yield Finding(Drift.MISSING, uid)
 
+    def _is_ours(self, entry: DirectoryUser) -> bool:
+        return entry.user.uid.startswith(self.prefixes)
+
     def _finding(self, entry: DirectoryUser) -> Finding | None:
         uid = entry.user.uid
         wanted = self.wanted.get(uid)
         if wanted is None:
             # Who is gone from both is nobody's concern.
-            return None if entry.is_deactivated else Finding(Drift.EXTRA, uid)
+            is_extra = not entry.is_deactivated and self._is_ours(entry)
+            return Finding(Drift.EXTRA, uid) if is_extra else None
         if entry.is_deactivated:
             return Finding(Drift.DEACTIVATED, uid)
         have = _digests(entry.user.profile).values()
