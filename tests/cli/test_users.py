@@ -150,6 +150,45 @@ def test_export(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize("file_format", ["csv", "jsonl"])
+def test_exported_with_deactivated(desk: Desk, file_format: str) -> None:
+    """The list lets nobody in who is deactivated by it: they stay out, or are shut out again."""
+    desk.run("deactivate", "eve")
+    name = f"all.{file_format}"
+    desk.run("export", "--with-deactivated", "--format", file_format, "--output", name)
+
+    same = desk.run("reconcile", name, "--apply")
+    desk.users["eve"].deactivated_at = None
+    live = desk.run("reconcile", name)
+    many = desk.run("reconcile", name, "--apply")
+    again = desk.run("reconcile", name, "--apply", "--yes")
+
+    assert (same.exit_code, same.stderr) == (0, "")
+    assert (live.exit_code, live.stdout.splitlines()[0]) == (1, "live         eve")
+    assert (many.exit_code, "1 of 3 users would be deactivated" in many.stderr) == (2, True)
+    assert (again.exit_code, again.stdout.splitlines()[0]) == (0, "live         eve: deactivated")
+    assert desk.live() == ["ann", "bob"]
+
+
+def test_import_of_deactivated_users(desk: Desk) -> None:
+    """Nobody is created to be shut out, nor let in: such rows are skipped, and counted."""
+    desk.write("more.csv", "uid,name,deactivated\nzoe,Zoe,true\nann,Ann A.,\nbob,Rob,true\n")
+    desk.write("twice.csv", "uid,deactivated\nzoe,true\nzoe,true\nann,\n")
+
+    twice = desk.run("import", "twice.csv", "--dry-run", "--skip-invalid")
+    dry = desk.run("import", "more.csv", "--dry-run", "--update")
+    done = desk.run("import", "more.csv", "--update")
+
+    assert "1 of 3 rows can be sent" in twice.stdout
+    assert dry.stdout.splitlines() == [
+        "2 rows of deactivated users: skipped",
+        "1 of 3 rows can be sent; nothing was",
+    ]
+    assert (done.exit_code, "skipped deactivated" in done.stdout) == (0, True)
+    assert desk.live() == ["ann", "bob", "eve"]
+    assert desk.users["bob"].fields["name"] == "Bob"
+
+
 def test_failed_export_leaves_the_last_one(desk: Desk) -> None:
     """A file that is there is replaced by a whole one, or not at all."""
     desk.write("all.csv", "the last one")
@@ -181,7 +220,7 @@ def test_reconcile(desk: Desk) -> None:
             "deactivated  eve",
             "different    bob (name)",
             "missing      new",
-            "1 missing, 1 extra, 1 different, 1 deactivated; 0 mended",
+            "1 missing, 1 extra, 1 different, 1 deactivated, 0 live; 0 mended",
         ],
     )
     assert all(entry.method == "GET" for entry in desk.emulator.requests[-2:])

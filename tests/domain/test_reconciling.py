@@ -52,6 +52,17 @@ def test_fields_of_which_the_list_says_nothing() -> None:
     assert [*found] == [Finding(Drift.DIFFERENT, a_uid("bo"), ("name",))]
 
 
+def test_who_is_deactivated_by_the_list() -> None:
+    """They are as they should be while they are not live, whatever they look like."""
+    reconciliation = Reconciliation()
+    for uid in ("shut", "live", "gone"):
+        reconciliation.expect_nobody(a_uid(uid))
+
+    found = reconciliation.compare([entry("shut", is_deactivated=True), entry("live")])
+
+    assert [*found] == [Finding(Drift.LIVE, a_uid("live"))]
+
+
 def test_somebody_elses_users() -> None:
     """Whose uid no login of the issuers has cannot be on the list, and so is no extra."""
     reconciliation = Reconciliation(prefixes=("a_", "b_"))

@@ -66,6 +66,29 @@ def test_columns_of_ones_own() -> None:
     assert (user.profile.name, user.profile.metadata) == ("Ann", {"plan": "gold"})
 
 
+@pytest.mark.parametrize("cell", ["true", "TRUE", True])
+def test_deactivated(cell: object) -> None:
+    """A row can say that its user is shut out."""
+    row = {"uid": "ann", "deactivated": cell}
+
+    assert a_reader().read(row).uid == "ann"
+    assert a_reader().is_deactivated(row)
+    assert [*a_reader().columns.unread(row)] == []
+
+
+@pytest.mark.parametrize("cell", ["", "false", "False", False, None])
+def test_not_deactivated(cell: object) -> None:
+    """Most rows say nothing of it."""
+    assert not a_reader().is_deactivated({"uid": "ann", "deactivated": cell})
+    assert not a_reader().is_deactivated({"uid": "ann"})
+
+
+@pytest.mark.parametrize("cell", ["yes", "2026-11-28", 1, []])
+def test_who_knows_whether_deactivated(cell: object) -> None:
+    """Nobody is let in or shut out by a word that is not understood."""
+    assert "neither true nor false" in refusal({"uid": "ann", "deactivated": cell})
+
+
 def test_unread_columns() -> None:
     """What says nothing about a user can be told."""
     reader = a_reader(name="who")

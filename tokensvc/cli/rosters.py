@@ -44,6 +44,8 @@ class Roster:
     unread: dict[str, None] = field(default_factory=dict)
     said: set[str] = field(default_factory=set)
     """The fields for which there is a column."""
+    deactivated: int = 0
+    """How many rows say that their user is."""
 
     @property
     def unsaid(self) -> frozenset[str]:
@@ -59,6 +61,8 @@ class Roster:
                 fault = self._fault(row, places)
                 if fault:
                     self.faults[row.place] = fault
+                else:
+                    self.deactivated += self.reader.is_deactivated(row.fields)
         except UserFileError as error:
             self.broken = error
         self._demand_no_slips()
@@ -196,7 +200,7 @@ def roster_options(command: Callable[..., Any]) -> Callable[..., Any]:
             multiple=True,
             metavar="FIELD=COLUMN",
             help="Where a field stands; FIELD is uid, subject, name, avatar, role, tags, "
-            "metadata or metadata.NAME.",
+            "metadata, metadata.NAME or deactivated.",
         ),
         click.option(
             "--ignore-column",

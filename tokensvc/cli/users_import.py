@@ -106,7 +106,9 @@ def import_users(**options: Any) -> None:  # noqa: ANN401 (click's, each with th
 
 
 def _tell_dry_run(roster: Roster) -> None:
-    good = roster.count - len(roster.faults)
+    good = roster.count - len(roster.faults) - roster.deactivated
+    if roster.deactivated:
+        click.echo(f"{rows(roster.deactivated)} of deactivated users: skipped")
     click.echo(f"{good:,} of {rows(roster.count)} can be sent; nothing was")
     sys.exit(SOME_FAILED if roster.faults else 0)
 

@@ -3,7 +3,7 @@
 import json
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from tokensvc.domain.reconciling import Drift, Finding, Reconciliation
 from tokensvc.services_users import prefixes_of, user_import
 from tokensvc.settings import Settings
 
-MOST_EXTRA: Final = 0.1
+MOST_ENDED: Final = 0.1
 """The share of live users that is deactivated without being asked: more may be a wrong list."""
 MENDED: Final = frozenset({Outcome.CREATED, Outcome.UPDATED, Outcome.DEACTIVATED})
 
@@ -36,12 +36,17 @@ class Wish(ListWish):
     as_json: bool
     without_database: bool
 
+    @property
+    def ended(self) -> Collection[Drift]:
+        """Who is shut out, if the list is applied."""
+        return {Drift.LIVE, Drift.EXTRA} if self.deactivate_extra else {Drift.LIVE}
+
 
 @click.command()
 @roster_options
-@click.option("--apply", is_flag=True, help="Create, update and reactivate as the list says.")
+@click.option("--apply", is_flag=True, help="Create, update, let in and shut out as the list says.")
 @click.option("--deactivate-extra", is_flag=True, help="And shut out who is not on it.")
-@click.option("--yes", is_flag=True, help="Even if that is more than a tenth of all users.")
+@click.option("--yes", is_flag=True, help="Shut out even more than a tenth of all users.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per user.")
 @database_option
 def reconcile(**options: Any) -> None:  # noqa: ANN401 (click's, each with the type in Wish)
@@ -49,8 +54,8 @@ def reconcile(**options: Any) -> None:  # noqa: ANN401 (click's, each with the t
 
     missing: on the list alone. extra: at CometChat alone, with a uid that a login of
     the issuer could have. different: with another profile. deactivated: on the list,
-    and shut out at CometChat. Ends with 0 if nothing differs (any more), and with 1
-    if something does.
+    and shut out at CometChat. live: deactivated by the list, and live at CometChat.
+    Ends with 0 if nothing differs (any more), and with 1 if something does.
     """
     wish = Wish(**options)
     if wish.deactivate_extra and not wish.apply:
@@ -80,16 +85,17 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> int:
     sender.version = version_of(roster)
     sender.unsaid = roster.unsaid
     reconciliation = Reconciliation(roster.unsaid, prefixes_of(settings, wish.issuer))
-    for _, user in roster.entries():
-        if user:
+    for row, user in roster.entries():
+        if user and roster.reader.is_deactivated(row.fields):
+            reconciliation.expect_nobody(user.uid)
+        elif user:
             reconciliation.expect(sender.provisioning.complete(user))
     findings = {
         finding.uid: finding for finding in reconciliation.compare(sender.directory.list_users())
     }
     if not wish.apply:
         return _tell(findings, wish, {})
-    if wish.deactivate_extra:
-        _demand_plausible(findings, reconciliation, wish)
+    _demand_plausible(findings, reconciliation, wish)
     bar.total = len(findings)
     results = {}
     for uid, result in _mended(roster, findings, Mending(sender), wish):
@@ -102,12 +108,12 @@ def _run(settings: Settings, wish: Wish, roster: Roster) -> int:
 def _demand_plausible(
     findings: dict[Uid, Finding], reconciliation: Reconciliation, wish: Wish
 ) -> None:
-    extra = sum(finding.drift is Drift.EXTRA for finding in findings.values())
-    if not reconciliation.wanted:
+    ended = sum(finding.drift in wish.ended for finding in findings.values())
+    if wish.deactivate_extra and not reconciliation.wanted:
         raise click.UsageError("the list is empty: nobody is deactivated because of it")
-    if extra > MOST_EXTRA * reconciliation.live_count and not wish.yes:
+    if ended > MOST_ENDED * reconciliation.live_count and not wish.yes:
         raise click.UsageError(
-            f"{extra:,} of {reconciliation.live_count:,} users would be deactivated: is this "
+            f"{ended:,} of {reconciliation.live_count:,} users would be deactivated: is this "
             "the list of all users? If so, say --yes"
         )
 
@@ -118,7 +124,7 @@ def _mended(
     missing = Batch()
     for _, user in roster.entries():
         finding = findings.get(user.uid) if user else None
-        if user is None or finding is None:
+        if user is None or finding is None or finding.drift in wish.ended:
             continue
         if finding.drift is not Drift.MISSING:
             yield user.uid, mending.mend(finding.drift, user)
@@ -128,10 +134,9 @@ def _mended(
             missing = Batch()
         missing.add(user)
     yield from _created(missing.users, mending)
-    if wish.deactivate_extra:
-        for uid, finding in findings.items():
-            if finding.drift is Drift.EXTRA:
-                yield uid, mending.deactivate(uid)
+    for uid, finding in findings.items():
+        if finding.drift in wish.ended:
+            yield uid, mending.deactivate(uid)
 
 
 def _created(users: Sequence[ChatUser], mending: Mending) -> Iterator[tuple[Uid, Result]]:

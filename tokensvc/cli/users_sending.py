@@ -17,6 +17,7 @@ from tokensvc.domain.importing import Batch, Outcome, Result, UserImport
 from tokensvc.domain.model import ChatUser
 
 INVALID: Final = "invalid_row"
+LEFT_OUT: Final = Result(Outcome.SKIPPED, "deactivated")
 OLDER_THAN_KNOWN: Final = (
     f"{NEWER_KNOWN}: what is known of them is newer than the file, whose time decides; if the "
     "file is right all the same, touch it and import it again"
@@ -55,7 +56,7 @@ class Sending:
         progress = self.checkpoint.progress
         rows: list[tuple[FileRow, ChatUser | None]] = []
         batch = Batch()
-        for number, (row, user) in enumerate(self.roster.entries()):
+        for number, (row, user) in enumerate(self._entries()):
             if number < progress.rows:
                 continue
             was_not_in_flight = number == progress.rows + progress.in_flight and progress.in_flight
@@ -68,16 +69,22 @@ class Sending:
         if rows:
             yield rows
 
+    def _entries(self) -> Iterator[tuple[FileRow, ChatUser | None]]:
+        """Yield the rows with the users who are to be sent, none of whom is deactivated."""
+        for row, user in self.roster.entries():
+            yield row, None if self.roster.reader.is_deactivated(row.fields) else user
+
     def _fails(self, row: FileRow, user: ChatUser | None, results: Iterator[Result]) -> bool:
         """Count what became of a row; return whether it failed."""
         reason = self.roster.faults.get(row.place, row.fault)
-        result = next(results) if user else Result(Outcome.FAILED, INVALID)
+        unsent = Result(Outcome.FAILED, INVALID) if reason else LEFT_OUT
+        result = next(results) if user else unsent
         has_failed = result.outcome is Outcome.FAILED
         name = f"{result.outcome} {result.reason}".strip()
         self.counts[name] = self.counts.get(name, 0) + 1
         if user and has_failed:
             self._show(row.place, user.uid, result.reason)
-        return has_failed and bool(reason or user)
+        return has_failed
 
     def _show(self, place: str, uid: str, reason: str) -> None:
         self._shown += 1

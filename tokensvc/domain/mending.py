@@ -37,9 +37,9 @@ class Mending:
         return result
 
     def deactivate(self, uid: Uid) -> Result:
-        """Let in no more who is not on the list; their tokens go first, or would come back.
+        """Let in no more whom the list lets in no more; their tokens go first, or would come back.
 
-        Whoever came after the list was made, or was heard of since, cannot be missed on it.
+        Of whoever came after the list was made, or was heard of since, it says nothing.
         """
         directory = self.sender.directory
         known = self.sender.find(uid)

@@ -25,6 +25,8 @@ class Drift(StrEnum):
     """On both, with another profile."""
     DEACTIVATED = "deactivated"
     """On the list, and deactivated at CometChat."""
+    LIVE = "live"
+    """Deactivated by the list, and live at CometChat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +82,15 @@ class Reconciliation:
     wanted: dict[Uid, tuple[bytes, ...]] = field(default_factory=dict)
     live_count: int = 0
     """How many of those are live at CometChat, once they were compared."""
+    shut_out: set[Uid] = field(default_factory=set)
 
     def expect(self, user: ChatUser) -> None:
         """Take in a user of the list."""
         self.wanted[user.uid] = tuple(_digests(user.profile).values())
+
+    def expect_nobody(self, uid: Uid) -> None:
+        """Take in a user who is deactivated by the list."""
+        self.shut_out.add(uid)
 
     def compare(self, directory: Iterable[DirectoryUser]) -> Iterator[Finding]:
         """Yield who differs: those at CometChat in its order, then who is missing there."""
@@ -103,6 +110,8 @@ class Reconciliation:
     def _finding(self, entry: DirectoryUser) -> Finding | None:
         uid = entry.user.uid
         wanted = self.wanted.get(uid)
+        if uid in self.shut_out:
+            return None if entry.is_deactivated else Finding(Drift.LIVE, uid)
         if wanted is None:
             # Who is gone from both is nobody's concern.
             is_extra = not entry.is_deactivated and self._is_ours(entry)

@@ -26,6 +26,7 @@ COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
     "role": ("role",),
     "tags": ("tags",),
     "metadata": ("metadata",),
+    "deactivated": ("deactivated",),
 }
 """The columns in which each field is looked for, unless others are named."""
 IDS: Final = frozenset({"uid", "subject"})
@@ -50,7 +51,9 @@ BAD_FIELDS: Final[Mapping[str, str]] = {
     "role": "the role is no text of 1 to 100 characters",
     "tags": "the tags are not at most 25 texts of 1 to 100 characters",
     "metadata": "the metadata is no JSON object of at most 5 KB",
+    "deactivated": "the column deactivated says neither true nor false",
 }
+TRUTHS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 
 
 class RowError(Exception):
@@ -149,7 +152,18 @@ class RosterReader:
             raise RowError(BAD_FIELDS[dropped[0]])
         if any("\0" in text for text in _texts([*claims.values()])):
             raise RowError(HOLDS_NUL)
+        if self._truth(row) is None:
+            raise RowError(BAD_FIELDS["deactivated"])
         return ChatUser(self._uid(row), profile)
+
+    def is_deactivated(self, row: Row) -> bool:
+        """Return whether *row* says that the user is shut out, and is to stay so."""
+        return self._truth(row) is True
+
+    def _truth(self, row: Row) -> bool | None:
+        value = self.columns.find("deactivated", row)
+        # Spreadsheets turn it into capitals, and JSON has a value of its own.
+        return False if value is None else TRUTHS.get(str(value).lower())
 
     def _uid(self, row: Row) -> Uid:
         uid = self.columns.find("uid", row)
