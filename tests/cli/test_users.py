@@ -14,6 +14,7 @@ from tokensvc.adapters.database import Database
 from tokensvc.domain.accounts import AccountState
 from tokensvc.emulator.faults import parse_fault
 
+REFUSED = "CometChat refuses what is configured"
 PEOPLE = "uid,name\nann,Ann\nbob,Bob\neve,Eve\n"
 
 
@@ -120,20 +121,21 @@ def test_bad_uid(desk: Desk, uid: str) -> None:
 @pytest.mark.parametrize(
     ("fault", "code", "sentence"),
     [
-        ("status=401", 78, "CometChat refuses what is configured: AUTH_ERR_APIKEY_NOT_FOUND"),
-        ("html", 75, "CometChat is busy or out of reach: answer_not_understood_200"),
+        ("status=401", 78, f"{REFUSED}: AUTH_ERR_APIKEY_NOT_FOUND (cometchat.api_key; {{place}})"),
+        ("html", 75, "CometChat is busy or out of reach: answer_not_understood_200 ({place})"),
     ],
 )
 @pytest.mark.parametrize("words", [("show", "ann"), ("deactivate", "ann"), ("export",)])
 def test_failing_neighbour(
     desk: Desk, words: tuple[str, ...], fault: str, code: int, sentence: str
 ) -> None:
-    """There is a sentence and an exit code, and nothing of what somebody else has written."""
+    """The sentence names what to look at, and nothing of what somebody else has written."""
+    place = f"cometchat.base_url: {desk.emulator.rest_url}"
     desk.emulator.faults.order(parse_fault(fault, time.time()))
 
     done = desk.run(*words)
 
-    assert (done.exit_code, done.stderr.strip()) == (code, sentence)
+    assert (done.exit_code, done.stderr.strip()) == (code, sentence.format(place=place))
 
 
 def test_export(desk: Desk) -> None:

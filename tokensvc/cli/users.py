@@ -67,7 +67,7 @@ def show(uid: Uid, *, as_json: bool, without_database: bool) -> None:
     """
     settings = settings_or_exit()
     book = book_or_exit(settings, without_database=without_database)
-    with faults_told():
+    with faults_told(settings):
         found = users_directory(settings).find_user(uid)
         account = book.find(uid) if book else None
     if as_json:
@@ -133,7 +133,7 @@ def _for_each(
     book = book_or_exit(settings, without_database=without_database)
     operator = UserOperator(users_directory(settings), book)
     has_failed = False
-    with faults_told():
+    with faults_told(settings):
         for uid in dict.fromkeys(uids):
             outcome = act(operator, uid)
             has_failed |= outcome in FAILURES

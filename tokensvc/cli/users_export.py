@@ -28,7 +28,7 @@ def export(file_format: str, output: str, *, with_deactivated: bool) -> None:
     - or @) has an apostrophe before it, which the import takes off again.
     """
     settings = settings_or_exit()
-    with faults_told(), _written_to(output) as stream:
+    with faults_told(settings), _written_to(output) as stream:
         sheet = UserSheet(stream, file_format)
         for entry in users_directory(settings).list_users():
             if with_deactivated or not entry.is_deactivated:

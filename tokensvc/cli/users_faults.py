@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from tokensvc.adapters.checkpoint import CheckpointError
+from tokensvc.adapters.cometchat import KEY_REFUSALS
 from tokensvc.adapters.failed_rows import FailedRowsError
 from tokensvc.adapters.file_rows import UserFileError
 from tokensvc.cli.loading import BAD_CONFIGURATION, demand_database
@@ -22,6 +23,7 @@ from tokensvc.services_storage import storage_of
 from tokensvc.services_users import account_book
 from tokensvc.settings import Settings
 
+APP_REFUSALS: Final = frozenset({"AUTH_ERR_EMPTY_APPID", "AUTH_ERR_INVALID_APPID"})
 SOME_FAILED: Final = 1
 USAGE: Final = 2
 AWAY: Final = 75
@@ -30,7 +32,7 @@ INTERRUPTED: Final = 130
 
 
 @contextmanager
-def faults_told(*, advice: str = "") -> Iterator[None]:
+def faults_told(settings: Settings, *, advice: str = "") -> Iterator[None]:
     """Turn what ends a command into a sentence and an exit code; *advice* says how to go on."""
     try:
         yield
@@ -39,9 +41,11 @@ def faults_told(*, advice: str = "") -> Iterator[None]:
     except UserFileError as error:
         _end(f"{error}: the file was changed{advice}", SOME_FAILED)
     except DirectoryUnavailableError as error:
-        _end(f"CometChat is busy or out of reach: {error.reason}{advice}", AWAY)
+        reason = f"{error.reason} ({_place(settings)})"
+        _end(f"CometChat is busy or out of reach: {reason}{advice}", AWAY)
     except DirectoryMisconfiguredError as error:
-        _end(f"CometChat refuses what is configured: {error.reason}{advice}", BAD_CONFIGURATION)
+        reason = f"{error.reason} ({_refused(settings, error.reason)}{_place(settings)})"
+        _end(f"CometChat refuses what is configured: {reason}{advice}", BAD_CONFIGURATION)
     except StorageUnavailableError as error:
         _end(f"the database cannot be asked: {error.reason}{advice}", AWAY)
     except AccountChangedError:
@@ -52,6 +56,21 @@ def faults_told(*, advice: str = "") -> Iterator[None]:
         _end(f"a file cannot be read or written: {error.strerror}{advice}", USAGE)
     except KeyboardInterrupt:
         _end(f"stopped{advice}", INTERRUPTED)
+
+
+def _refused(settings: Settings, reason: str) -> str:
+    """Return the setting that a refusal is about, if that is known."""
+    if reason in KEY_REFUSALS:
+        has_file = settings.cometchat.api_key_file is not None
+        return "cometchat.api_key_file; " if has_file else "cometchat.api_key; "
+    return "cometchat.app_id; " if reason in APP_REFUSALS else ""
+
+
+def _place(settings: Settings) -> str:
+    """Return where CometChat was asked, and what says so."""
+    cometchat = settings.cometchat
+    name = "base_url" if cometchat.base_url else "region"
+    return f"cometchat.{name}: {cometchat.rest_url}"
 
 
 def _end(sentence: str, exit_code: int) -> NoReturn:
@@ -72,7 +91,7 @@ def book_or_exit(settings: Settings, *, without_database: bool) -> AccountBook |
     """Return where to write down what is done, or end the command if it cannot be used."""
     if without_database:
         return None
-    with faults_told():
+    with faults_told(settings):
         demand_database(settings)
     storage = storage_of(settings)
     click.get_current_context().call_on_close(storage.database.close)

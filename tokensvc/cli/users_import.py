@@ -91,7 +91,7 @@ def import_users(**options: Any) -> None:  # noqa: ANN401 (click's, each with th
         raise click.UsageError("--update or --skip-existing, not both")
     settings = settings_or_exit()
     roster = open_roster(settings, wish)
-    with faults_told(advice="" if wish.dry_run else ADVICE):
+    with faults_told(settings, advice="" if wish.dry_run else ADVICE):
         roster.verify()
         roster.tell_faults()
         if roster.broken or (roster.faults and not wish.skip_invalid):

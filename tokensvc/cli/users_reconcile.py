@@ -62,7 +62,7 @@ def reconcile(**options: Any) -> None:  # noqa: ANN401 (click's, each with the t
         raise click.UsageError("--deactivate-extra goes with --apply")
     settings = settings_or_exit()
     roster = open_roster(settings, wish)
-    with faults_told(advice="; the same command goes on"):
+    with faults_told(settings, advice="; the same command goes on"):
         roster.verify()
         roster.tell_faults()
         if roster.broken or roster.faults:
