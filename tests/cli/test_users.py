@@ -1,6 +1,7 @@
 """Users from the command line: shown, shut out, let in, exported and compared with a list."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,17 @@ def test_show(desk: Desk) -> None:
     assert json.loads(desk.run("show", "ann", "--json").stdout)["account"]["account"] == "active"
 
 
+def test_show_times(desk: Desk) -> None:
+    """Times are dates for people, and numbers for scripts; what nobody has said has none."""
+    desk.run("delete", "zoe")
+
+    imported, stranger = desk.run("show", "ann"), desk.run("show", "zoe")
+
+    assert re.search(r'profile_version +"\d{4}-\d\d-\d\dT', imported.stdout)
+    assert "profile_version" not in stranger.stdout
+    assert json.loads(desk.run("show", "zoe", "--json").stdout)["account"]["profile_version"] == -1
+
+
 def test_show_nobody(desk: Desk) -> None:
     """Whoever is not live is said to be so; nothing is known of a stranger."""
     done = desk.run("show", "zoe", "--json")
@@ -76,8 +88,13 @@ def test_deactivate_and_restore(desk: Desk) -> None:
 
 def test_delete(desk: Desk) -> None:
     """A deletion can be undone until it is for ever."""
-    assert desk.run("delete", "ann").exit_code == 0
+    done = desk.run("delete", "ann")
+    until = re.fullmatch(r"ann: deleted; can be restored until (\S+T\S+Z)\n", done.stdout)
+    assert until
     assert (desk.live(), state_of(desk, "ann")) == (["bob", "eve"], AccountState.DELETING)
+    assert f'delete_at         "{until[1]}"' in desk.run("show", "ann").stdout
+    account = json.loads(desk.run("show", "ann", "--json").stdout)["account"]
+    assert account["delete_at"] > time.time()
 
     assert desk.run("restore", "ann").exit_code == 0
     assert (desk.live(), state_of(desk, "ann")) == (["ann", "bob", "eve"], AccountState.ACTIVE)

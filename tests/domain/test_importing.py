@@ -1,7 +1,7 @@
 """Importing: what becomes of each user of a batch, whatever CometChat answers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -380,6 +380,25 @@ def test_delete(operated: tuple[Office, UserOperator]) -> None:
     assert office.account("ann").state is AccountState.DELETING
     assert office.account("ann").delete_at == office.clock() + 30 * 86400
     assert a_uid("ann") in office.directory.deactivated
+
+
+@pytest.mark.parametrize(
+    ("delete_after_s", "outcome"),
+    [
+        (86400.0, "deleted; can be restored until 2027-01-16T08:00:00Z"),
+        (None, "deleted; can be restored at any time"),
+        (0.0, "deleted; the worker deletes them for ever at once"),
+    ],
+)
+def test_how_long_a_deletion_can_be_undone(
+    operated: tuple[Office, UserOperator], delete_after_s: float | None, outcome: str
+) -> None:
+    """It is said, as it is set; without a database nobody remembers it."""
+    office, operator = operated
+    book = replace(office.book, policy=LifecyclePolicy(delete_after_s))
+
+    assert replace(operator, book=book).delete(a_uid("ann")) == outcome
+    assert replace(operator, book=None).delete(a_uid("ann")).endswith("at any time")
 
 
 def test_delete_for_ever(operated: tuple[Office, UserOperator]) -> None:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import wraps
 from typing import Concatenate, Final, ParamSpec
 
@@ -17,6 +16,7 @@ from tokensvc.cli.commands import Commands
 from tokensvc.cli.loading import demand_database, settings_or_exit
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.ports import BuriedEvent, Inbox
+from tokensvc.domain.times import utc_text
 from tokensvc.services_storage import storage_of
 
 P = ParamSpec("P")
@@ -164,14 +164,14 @@ def _members(event: BuriedEvent) -> dict[str, object]:
         "version": event.event.version,
         "reason": event.reason,
         "attempts": event.attempts,
-        "received_at": _time(event.received_at),
-        "buried_at": _time(event.buried_at),
+        "received_at": utc_text(event.received_at),
+        "buried_at": utc_text(event.buried_at),
     }
 
 
 def _cells(event: BuriedEvent) -> tuple[str, ...]:
     fact = event.event
-    times = (str(event.attempts), _time(event.buried_at))
+    times = (str(event.attempts), utc_text(event.buried_at))
     return (str(event.number), fact.uid, fact.kind.value, fact.source, event.reason, *times)
 
 
@@ -187,10 +187,6 @@ def table(rows: Sequence[Sequence[str]], width: int | None = None) -> Iterator[s
             for cell, space in zip(row, widths, strict=True)
         ]
         yield "  ".join(cells).rstrip()
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def how_long(seconds: float) -> str:

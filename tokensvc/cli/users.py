@@ -19,6 +19,7 @@ from tokensvc.domain.errors import UidNotAllowedError
 from tokensvc.domain.model import ChatUser, Uid
 from tokensvc.domain.operating import FAILURES, UserOperator
 from tokensvc.domain.ports import DirectoryUser
+from tokensvc.domain.times import utc_text
 from tokensvc.domain.uids import parse_uid
 from tokensvc.services_users import users_directory
 
@@ -74,13 +75,25 @@ def show(uid: Uid, *, as_json: bool, without_database: bool) -> None:
         click.echo(json.dumps({"uid": uid, "live": _live(found), "account": _known(account)}))
     else:
         click.echo(f"{uid}: {'live at CometChat' if found else NOT_LIVE}")
-        for name, value in {**(_live(found) or {}), **(_known(account) or {})}.items():
+        for name, value in {**(_live(found) or {}), **_spoken(account)}.items():
             click.echo(f"  {name:<18}{json.dumps(value, ensure_ascii=True)}")
     sys.exit(0 if found else SOME_FAILED)
 
 
 def _live(found: ChatUser | None) -> dict[str, object] | None:
     return members_of_user(DirectoryUser(found, is_deactivated=False)) if found else None
+
+
+def _spoken(account: Account | None) -> dict[str, object]:
+    """Return what is known of the user, with the times as people read them."""
+    if account is None:
+        return {}
+    spoken: dict[str, object] = {"account": account.state.value}
+    if account.profile_version >= 0:
+        spoken["profile_version"] = utc_text(account.profile_version / 1000)
+    if account.delete_at is not None:
+        spoken["delete_at"] = utc_text(account.delete_at)
+    return spoken
 
 
 def _known(account: Account | None) -> dict[str, object] | None:

@@ -59,10 +59,10 @@ class AccountBook:
         event = self._event(EventKind.UPDATED, user.uid, IMPORT, version, profile=user.profile)
         self._write(known, event, _is_not_known)
 
-    def happened(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
-        """Write down what an operator has just done at CometChat."""
+    def happened(self, known: Account | None, kind: EventKind, uid: Uid) -> Account:
+        """Write down what an operator has just done at CometChat; return the account after it."""
         event = self._by_operator(known, kind, uid)
-        self._write(known, event, lambda account: _has_happened(account, kind))
+        return self._write(known, event, lambda account: _has_happened(account, kind))
 
     def wished(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
         """Write down what an operator wants, and CometChat has nobody to do it to."""
@@ -78,7 +78,7 @@ class AccountBook:
 
     def _write(
         self, known: Account | None, event: UserEvent, told: Callable[[Account], Account]
-    ) -> None:
+    ) -> Account:
         """Apply *event* to the account as it was before CometChat was told.
 
         If somebody has written it since, they may have told CometChat something after
@@ -96,7 +96,7 @@ class AccountBook:
                 continue
             if account.sent_state is None:
                 self._leave_to_worker(event)
-            return
+            return account
         raise AccountChangedError("account_kept_changing")
 
     def _leave_to_worker(self, event: UserEvent) -> None:

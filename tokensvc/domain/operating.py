@@ -7,6 +7,7 @@ from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.accounts import Account, AccountState, EventKind
 from tokensvc.domain.model import Uid
 from tokensvc.domain.ports import UserDirectory
+from tokensvc.domain.times import utc_text
 
 NOT_FOUND: Final = "there is no such user"
 SUSPENDED: Final = "suspended by the app, and so not restored"
@@ -28,7 +29,7 @@ class UserOperator:
 
     def deactivate(self, uid: Uid) -> str:
         """Shut the user out."""
-        return self._shut_out(EventKind.DEACTIVATED, uid) or "deactivated"
+        return self._shut_out(EventKind.DEACTIVATED, uid)
 
     def restore(self, uid: Uid) -> str:
         """Let the user in; the tokens of before stay invalid.
@@ -48,7 +49,7 @@ class UserOperator:
 
     def delete(self, uid: Uid) -> str:
         """Shut the user out, to be deleted for ever when the time has passed."""
-        return self._shut_out(EventKind.DELETED, uid) or "deleted; can be restored"
+        return self._shut_out(EventKind.DELETED, uid)
 
     def delete_for_ever(self, uid: Uid) -> str:
         """Delete the user and all that is theirs."""
@@ -61,16 +62,15 @@ class UserOperator:
     def _shut_out(self, kind: EventKind, uid: Uid) -> str:
         """Invalidate the tokens first: those of a deactivated user cannot be reached.
 
-        Whom CometChat does not have may come yet, and is shut out then. Returns what
-        has to be said of that.
+        Whom CometChat does not have may come yet, and is shut out then.
         """
         known = self._find(uid)
         self.directory.flush_tokens(uid)
         is_there = self.directory.deactivate_user(uid)
-        if self.book:
-            self.book.happened(known, kind, uid)
-            return "" if is_there else REMEMBERED.format(kind)
-        return "" if is_there else NOT_FOUND
+        account = self.book.happened(known, kind, uid) if self.book else None
+        if not is_there:
+            return REMEMBERED.format(kind) if account else NOT_FOUND
+        return f"deleted; {_until(account)}" if kind is EventKind.DELETED else str(kind)
 
     def _restored_here(self, known: Account | None, uid: Uid) -> str:
         """Let in again somebody who was shut out before CometChat had them."""
@@ -82,3 +82,12 @@ class UserOperator:
     def _find(self, uid: Uid) -> Account | None:
         """Return what is known before CometChat is told anything."""
         return self.book.find(uid) if self.book else None
+
+
+def _until(account: Account | None) -> str:
+    """Return how long a deletion can be undone."""
+    if account is None or account.delete_at is None:
+        return "can be restored at any time"
+    if account.delete_at <= account.updated_at:
+        return "the worker deletes them for ever at once"
+    return f"can be restored until {utc_text(account.delete_at)}"
