@@ -116,7 +116,10 @@ def test_delete_and_restore_a_stranger(desk: Desk) -> None:
 def test_delete_for_ever(desk: Desk) -> None:
     """It is asked about, and done at once; no list brings the user back."""
     asked = desk.run("delete", "--permanent", "ann", stdin=b"n\n")
-    assert (asked.exit_code, "ann" in desk.users) == (1, True)
+    assert (asked.exit_code, "Delete ann for ever" in asked.output) == (1, True)
+    alone = desk.run("delete", "--permanent", "ann", stdin=b"")
+    assert (alone.exit_code, "to delete ann, say --yes" in alone.output) == (2, True)
+    assert "ann" in desk.users
 
     assert desk.run("delete", "--permanent", "--yes", "ann").exit_code == 0
     assert ("ann" in desk.users, state_of(desk, "ann")) == (False, AccountState.DELETED)

@@ -25,6 +25,8 @@ from tokensvc.services_users import users_directory
 
 NOT_LIVE: Final = "not live at CometChat: there is no such user, or it is deactivated"
 
+MAX_NAMED: Final = 5
+
 
 class UidType(click.ParamType[Uid]):
     """A uid, letter for letter: nothing is folded, so that nobody else is meant."""
@@ -130,10 +132,22 @@ def delete(uids: tuple[Uid, ...], *, permanent: bool, yes: bool, without_databas
     Without the database nobody remembers to delete them for ever.
     """
     if permanent and not yes:
-        count = len(uids)
-        click.confirm(f"Delete {count} user{'s' * (count > 1)} and their messages?", abort=True)
+        _demand_assent(uids)
     act = UserOperator.delete_for_ever if permanent else UserOperator.delete
     _for_each(uids, act, without_database=without_database)
+
+
+def _demand_assent(uids: tuple[Uid, ...]) -> None:
+    """End the command unless somebody is there, and means it."""
+    names = ", ".join(uids[:MAX_NAMED])
+    rest = len(uids) - MAX_NAMED
+    who = f"{names} and {rest:,} more" if rest > 0 else names
+    try:
+        click.confirm(f"Delete {who} for ever, with all messages?", abort=True)
+    except click.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        raise click.UsageError(f"nobody is there to be asked: to delete {who}, say --yes") from None
 
 
 def _for_each(
