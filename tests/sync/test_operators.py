@@ -83,6 +83,21 @@ def test_restored_after_a_deletion_by_a_clock_that_is_ahead(town: Town) -> None:
     assert town.login(ALICE, "Alice")
 
 
+def test_restored_with_what_was_said_meanwhile(town: Town) -> None:
+    """Of somebody who is shut out nothing is told; whoever is restored looks as was said last."""
+    operator = operator_of(town)
+    operator.deactivate(ALICE)
+    town.put(an_event("u", version=now_ms(town) + 1, profile=Profile(name="Alicia")))
+    town.settle()
+
+    operator.restore(ALICE)
+    town.settle()
+
+    there = town.at_cometchat(ALICE)
+    assert there
+    assert (there.deactivated_at, there.fields["name"]) == (None, "Alicia")
+
+
 @pytest.mark.parametrize("act", [UserOperator.deactivate, UserOperator.delete])
 def test_somebody_whom_cometchat_does_not_have(town: Town, act: Act) -> None:
     """They are shut out before they come, are told to be missing, and can be let in again."""

@@ -1,8 +1,8 @@
 """The account book: what a command does at CometChat, written down beside what facts have said.
 
 Whoever runs a command has told CometChat already. What is written says so, and the
-worker has nothing left to do; where somebody else writes at the same time, the fact
-goes into the inbox, where it waits for its turn.
+worker has nothing left to do; where somebody else writes at the same time, or there
+may be news of a restored user, the fact goes into the inbox and waits for its turn.
 """
 
 import hashlib
@@ -94,7 +94,8 @@ class AccountBook:
             except AccountChangedError:
                 known = self.accounts.find(event.uid)
                 continue
-            if account.sent_state is None:
+            if account.sent_state is None or event.kind is EventKind.RESTORED:
+                # What was learnt of somebody who was shut out has not been told yet.
                 self._leave_to_worker(event)
             return account
         raise AccountChangedError("account_kept_changing")
