@@ -8,9 +8,10 @@ from typing import Final
 from tokensvc.adapters.cometchat_users import CometChatUsers
 from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.clocks import Clocks
+from tokensvc.domain.columns import Columns
 from tokensvc.domain.importing import Existing, UserImport
 from tokensvc.domain.pacing import Pace, Patience
-from tokensvc.domain.rosters import Columns, RosterReader
+from tokensvc.domain.rosters import RosterReader
 from tokensvc.domain.uids import uid_rule
 from tokensvc.rotation import SecretsInForce
 from tokensvc.services_directory import chat_directory, lifecycle_policy_of, provisioning_of

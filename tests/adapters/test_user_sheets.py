@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from tests.builders import a_user
 from tokensvc.adapters.user_files import user_rows
 from tokensvc.adapters.user_sheets import SHEETS, UserSheet
+from tokensvc.domain.columns import Columns
 from tokensvc.domain.model import ChatUser, Profile
 from tokensvc.domain.ports import DirectoryUser
 from tokensvc.domain.reconciling import differences
-from tokensvc.domain.rosters import Columns, RosterReader
+from tokensvc.domain.rosters import RosterReader
 from tokensvc.domain.uids import exact, parse_uid
 
 TEXTS = st.text(

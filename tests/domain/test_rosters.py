@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokensvc.domain import rosters
+from tokensvc.domain.columns import RowError, parse_columns
 from tokensvc.domain.model import Profile
-from tokensvc.domain.rosters import NoIssuerError, RosterReader, RowError, parse_columns, tags_cell
+from tokensvc.domain.rosters import NoIssuerError, RosterReader, tags_cell
 from tokensvc.domain.uids import uid_rule
 
 

@@ -5,7 +5,7 @@ import shlex
 from pathlib import Path
 
 from tests.cli.listed import a_desk
-from tokensvc.domain.rosters import COLUMNS
+from tokensvc.domain.columns import COLUMNS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs/users.md").read_text()
 SPOKEN_FAILURES = {

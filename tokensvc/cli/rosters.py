@@ -11,9 +11,10 @@ import click
 
 from tokensvc.adapters.file_rows import FileRow, UserFileError
 from tokensvc.adapters.user_files import FORMATS, SUFFIXES, seekable, user_rows
+from tokensvc.domain.columns import Columns, RowError, parse_columns
 from tokensvc.domain.model import ChatUser
 from tokensvc.domain.reconciling import FIELDS
-from tokensvc.domain.rosters import Columns, NoIssuerError, RosterReader, RowError, parse_columns
+from tokensvc.domain.rosters import NoIssuerError, RosterReader
 from tokensvc.services_users import roster_reader
 from tokensvc.settings import Settings
 
