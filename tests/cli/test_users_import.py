@@ -142,6 +142,7 @@ def test_existing(desk: Desk, option: tuple[str, ...], code: int, name: str) -> 
     done = desk.run("import", "users.csv", *option)
 
     assert (done.exit_code, desk.users["ann"].fields["name"]) == (code, name)
+    assert ("say --update or --skip-existing" in done.stdout) == (code == 1)
 
 
 def test_old_list(desk: Desk) -> None:

@@ -13,11 +13,14 @@ from tokensvc.cli.progress import Bar
 from tokensvc.cli.rosters import MAX_SHOWN, Roster, rows
 from tokensvc.cli.users_faults import SOME_FAILED
 from tokensvc.domain.account_book import NEWER_KNOWN
-from tokensvc.domain.importing import Batch, Outcome, Result, UserImport
+from tokensvc.domain.importing import EXISTS, Batch, Outcome, Result, UserImport
 from tokensvc.domain.model import ChatUser
 
 INVALID: Final = "invalid_row"
 LEFT_OUT: Final = Result(Outcome.SKIPPED, "deactivated")
+ARE_THERE: Final = (
+    f"{EXISTS}: they are at CometChat already; say --update or --skip-existing for them"
+)
 OLDER_THAN_KNOWN: Final = (
     f"{NEWER_KNOWN}: what is known of them is newer than the file, whose time decides; if the "
     "file is right all the same, touch it and import it again"
@@ -97,6 +100,8 @@ def tell_summary(counts: dict[str, int], failed: FailedRows) -> int:
     click.echo(rows(sum(counts.values())))
     for name, count in sorted(counts.items()):
         click.echo(f"  {name:<40}{count:>9,}")
+    if f"{Outcome.FAILED} {EXISTS}" in counts:
+        click.echo(ARE_THERE)
     if f"{Outcome.SKIPPED} {NEWER_KNOWN}" in counts:
         click.echo(OLDER_THAN_KNOWN)
     has_failed = any(name.startswith(Outcome.FAILED) for name in counts)
