@@ -1,6 +1,7 @@
 """Users from the command line: shown, shut out, let in, exported and compared with a list."""
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -290,6 +291,20 @@ def test_only_users_of_the_issuer_are_extra(tmp_path: Path) -> None:
             *(0, "extra        a_gone: deactivated"),
         )
         assert desk.live() == ["a_ann", "b_bob", "support-bot"]
+
+
+def test_who_is_newer_than_the_list_is_not_extra(desk: Desk) -> None:
+    """Somebody who has signed up since cannot be on it."""
+    desk.write("new.csv", "uid,name\nzoe,Zoe\n")
+    assert desk.run("import", "new.csv").exit_code == 0
+    os.utime(desk.folder / "users.csv", (1, 1))
+
+    done = desk.run("reconcile", "users.csv", "--apply", "--deactivate-extra", "--yes")
+
+    assert (done.exit_code, done.stdout.splitlines()[0]) == (
+        *(1, "extra        zoe: skipped newer_known"),
+    )
+    assert "zoe" in desk.live()
 
 
 def test_wrong_list(desk: Desk) -> None:

@@ -446,7 +446,7 @@ def test_mending() -> None:
 @pytest.mark.parametrize(
     "newer",
     [
-        {"profile_version": VERSION + 1},
+        {"suspended": Flag(is_on=False, version=VERSION + 1)},
         {"deactivated": Flag(is_on=False, version=VERSION + 1)},
         {"created_at": VERSION / 1000 + 1},
     ],
