@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from tokensvc.domain.accounts import Account, UserEvent
+from tokensvc.domain.accounts import SHUTS_OUT, Account, UserEvent
 from tokensvc.domain.errors import (
     AccountChangedError,
     DeliveryConflictError,
@@ -13,7 +13,7 @@ from tokensvc.domain.errors import (
     StorageUnavailableError,
 )
 from tokensvc.domain.model import Uid
-from tokensvc.domain.ports import BuriedEvent, Claim, InboxStatus
+from tokensvc.domain.ports import SHUT_OUT_WITHIN_S, BuriedEvent, Claim, InboxStatus
 
 
 @dataclass
@@ -109,6 +109,16 @@ class FakeInbox:
             lane.number, lane.fence = entry.number, entry.fence
             return Claim(entry.number, entry.event, entry.attempts, entry.fence)
 
+    def behind(self, claim: Claim) -> Sequence[UserEvent]:
+        with self._working():
+            newest: dict[tuple[str, str], UserEvent] = {}
+            for entry in self._waiting(claim.event.uid):
+                event, key = entry.event, (entry.event.kind, entry.event.source)
+                is_newest = key not in newest or event.version >= newest[key].version
+                if entry.number > claim.number and is_newest:
+                    newest[key] = event
+            return [*newest.values()]
+
     def done(self, claim: Claim) -> None:
         with self._working():
             entry = self._held(claim)
@@ -118,6 +128,8 @@ class FakeInbox:
     def retry(self, claim: Claim, *, after_s: float, reason: str) -> None:
         with self._working():
             self._held(claim).reason = reason
+            if any(event.kind in SHUTS_OUT for event in self.behind(claim)):
+                after_s = min(after_s, SHUT_OUT_WITHIN_S)
             lane = self._lanes[claim.event.uid]
             lane.holding, lane.due_at = "retrying", self.now() + after_s
 
@@ -185,7 +197,9 @@ class FakeInbox:
         return self._lock
 
     def _store(self, event: UserEvent, body_hash: bytes) -> None:
-        self._lanes.setdefault(event.uid, _Lane(self._turn()))
+        lane = self._lanes.setdefault(event.uid, _Lane(self._turn()))
+        if event.kind in SHUTS_OUT and lane.holding == "retrying":
+            self._lanes[event.uid] = _Lane(self._turn())
         number = next(self._numbers)
         self._entries[number] = Entry(number, event, body_hash, self.now())
 

@@ -23,7 +23,9 @@ from tokensvc.services_storage import storage_of
 from tokensvc.settings import Settings
 
 CALLS_PER_EVENT: Final = 12
-"""The most that an event costs: six calls, and all again where its account was changed."""
+"""What an event may cost: six calls, and all again where its account was changed, or where
+CometChat fails at it and it is told with what waits behind it. Beyond its lease nothing is
+lost: somebody else does it again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tokensvc.adapters.inbox import SQLInbox
 from tokensvc.domain.accounts import EventKind, UserEvent
 from tokensvc.domain.errors import DeliveryConflictError, LeaseLostError
 from tokensvc.domain.model import Profile
-from tokensvc.domain.ports import Claim, Inbox
+from tokensvc.domain.ports import SHUT_OUT_WITHIN_S, Claim, Inbox
 
 LEASE_S = 60.0
 BODY, OTHER_BODY = b"a" * 32, b"b" * 32
@@ -202,6 +202,59 @@ def test_retry_comes_back_in_its_time(subject: Subject) -> None:
     subject.clock.pass_by(0.2)
     claim = subject.claim()
     assert (claim.event.event_id, claim.attempts) == ("1", 2)
+
+
+@pytest.mark.parametrize("kind", ["suspended", "deactivated", "deleted"])
+def test_fact_that_shuts_out_ends_a_pause(subject: Subject, kind: str) -> None:
+    """What is retried before it is due at once, and still comes first; no other fact does that."""
+    subject.put(an_event("1"))
+    subject.inbox.retry(subject.claim(), after_s=900, reason="busy")
+    subject.put(an_event("2"), an_event("3", "bob", kind=EventKind(kind)))
+    assert subject.claim().event.event_id == "3"
+    assert subject.has_nothing_due()
+
+    subject.put(an_event("4", kind=EventKind(kind)))
+
+    claim = subject.claim()
+    assert (claim.event.event_id, claim.attempts) == ("1", 2)
+
+
+def test_fact_that_shuts_out_takes_no_lease_away(subject: Subject) -> None:
+    """What is under way ends before anything else of its user begins; its pause is short then."""
+    subject.put(an_event("1"))
+    claim = subject.claim()
+    subject.put(an_event("2", kind=EventKind.DELETED))
+
+    assert subject.has_nothing_due()
+    subject.inbox.retry(claim, after_s=900, reason="busy")
+    subject.clock.pass_by(SHUT_OUT_WITHIN_S + 1)
+    assert subject.claim().event.event_id == "1"
+
+
+def test_what_waits_behind(subject: Subject) -> None:
+    """Of each kind and source the newest fact is seen, the claimed one and others' are not."""
+    subject.put(
+        an_event("1", version=99),
+        an_event("2", version=3, profile=EVERYTHING),
+        an_event("3", version=2),
+        an_event("4", source="login", version=1),
+        an_event("5", kind=EventKind.DELETED),
+        an_event("6", "bob"),
+    )
+    claim = subject.claim()
+
+    behind = subject.inbox.behind(claim)
+
+    assert sorted(event.event_id for event in behind) == ["2", "4", "5"]
+    assert EVERYTHING in [event.profile for event in behind]
+
+
+def test_nothing_waits_behind(subject: Subject) -> None:
+    """What was done or put aside is not behind anything."""
+    subject.have_buried("1")
+    subject.put(an_event("2"))
+
+    assert not subject.inbox.behind(subject.claim())
 
 
 def test_lease_that_ran_out_is_claimed_again(subject: Subject) -> None:

@@ -40,12 +40,16 @@ class SQLInbox:
     def claim(self, *, lease_s: float) -> Claim | None:
         return self._database.write(partial(work.claim, now=self._now(), lease_s=lease_s))
 
+    def behind(self, claim: Claim) -> Sequence[UserEvent]:
+        with self._database.read() as connection:
+            return work.behind(claim, connection)
+
     def done(self, claim: Claim) -> None:
         self._database.write(partial(work.finish, claim, now=self._now()))
 
     def retry(self, claim: Claim, *, after_s: float, reason: str) -> None:
-        until = self._now() + after_s
-        self._database.write(partial(work.put_off, claim, until=until, reason=reason))
+        put_off = partial(work.put_off, claim, now=self._now(), after_s=after_s, reason=reason)
+        self._database.write(put_off)
 
     def bury(self, claim: Claim, *, reason: str) -> None:
         self._database.write(partial(work.bury, claim, now=self._now(), reason=reason))

@@ -36,14 +36,14 @@ def event_row(event: UserEvent, body_hash: bytes, received_at: float) -> dict[st
 
 def claim_of(row: Row[Any]) -> Claim:
     """Return the claim that has just been written into *row*."""
-    return Claim(number=row.number, event=_event_of(row), attempts=row.attempts, fence=row.fence)
+    return Claim(number=row.number, event=event_of(row), attempts=row.attempts, fence=row.fence)
 
 
 def buried_of(row: Row[Any]) -> BuriedEvent:
     """Return the dead letter in *row*."""
     return BuriedEvent(
         number=row.number,
-        event=_event_of(row),
+        event=event_of(row),
         attempts=row.attempts,
         reason=row.reason,
         received_at=row.received_at,
@@ -51,7 +51,8 @@ def buried_of(row: Row[Any]) -> BuriedEvent:
     )
 
 
-def _event_of(row: Row[Any]) -> UserEvent:
+def event_of(row: Row[Any]) -> UserEvent:
+    """Return the event in *row*."""
     return UserEvent(
         kind=EventKind(row.kind),
         uid=row.uid,

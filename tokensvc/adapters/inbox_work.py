@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from tokensvc.adapters import lanes
-from tokensvc.adapters.inbox_rows import buried_of, claim_of, event_row
+from tokensvc.adapters.inbox_rows import buried_of, claim_of, event_of, event_row
 from tokensvc.adapters.tables import BURIED, DONE, EVENTS, WAITING
-from tokensvc.domain.accounts import UserEvent
+from tokensvc.domain.accounts import SHUTS_OUT, UserEvent
 from tokensvc.domain.errors import DeliveryConflictError, LeaseLostError
-from tokensvc.domain.ports import BuriedEvent, Claim, InboxStatus
+from tokensvc.domain.ports import SHUT_OUT_WITHIN_S, BuriedEvent, Claim, InboxStatus
 
 _IS_IT: Final = EVENTS.c.number == bindparam("of_number")
 _KNOWN: Final = select(EVENTS.c.source, EVENTS.c.event_id, EVENTS.c.body_hash).where(
@@ -23,6 +23,26 @@ _CLAIM: Final = (
     .values(attempts=EVENTS.c.attempts + 1, fence=EVENTS.c.fence + 1)
     .returning(*EVENTS.c)
 )
+_IS_BEHIND: Final = (
+    EVENTS.c.uid == bindparam("of_uid"),
+    EVENTS.c.state == WAITING,
+    EVENTS.c.number > bindparam("claimed"),
+)
+_SHUTS_OUT: Final = select(exists().where(*_IS_BEHIND, EVENTS.c.kind.in_(sorted(SHUTS_OUT))))
+_RANKED: Final = (
+    select(
+        *EVENTS.c,
+        func.row_number()
+        .over(
+            partition_by=(EVENTS.c.kind, EVENTS.c.source),
+            order_by=(EVENTS.c.version.desc(), EVENTS.c.number.desc()),
+        )
+        .label("place"),
+    )
+    .where(*_IS_BEHIND)
+    .subquery()
+)
+_BEHIND: Final = select(_RANKED).where(_RANKED.c.place == 1).order_by(_RANKED.c.number)
 _FINISH: Final = (
     # What the user looks like has been told, and need not be kept.
     update(EVENTS).where(_IS_IT).values(state=DONE, finished_at=bindparam("now"), profile=None)
@@ -72,6 +92,8 @@ def store(rows: Rows, connection: Connection) -> int:
         lanes.enter(connection, uid)
     if new:
         connection.execute(_STORE, new)
+    for uid in sorted({row["uid"] for row in new if row["kind"] in SHUTS_OUT}):
+        lanes.end_pause(connection, uid)
     return len(new)
 
 
@@ -89,6 +111,12 @@ def claim(connection: Connection, *, now: float, lease_s: float) -> Claim | None
     return None
 
 
+def behind(claim: Claim, connection: Connection) -> list[UserEvent]:
+    """Return what waits behind *claim*: a user with many events does not make it long."""
+    values = {"of_uid": claim.event.uid, "claimed": claim.number}
+    return [event_of(row) for row in connection.execute(_BEHIND, values)]
+
+
 def finish(claim: Claim, connection: Connection, *, now: float) -> None:
     """Write down that the event was applied."""
     _demand_lease(connection, claim)
@@ -96,11 +124,17 @@ def finish(claim: Claim, connection: Connection, *, now: float) -> None:
     lanes.go_on(connection, claim.event.uid)
 
 
-def put_off(claim: Claim, connection: Connection, *, until: float, reason: str) -> None:
-    """Let the event be tried again later."""
+def put_off(
+    claim: Claim, connection: Connection, *, now: float, after_s: float, reason: str
+) -> None:
+    """Let the event be tried again later, or soon if its user is to be shut out."""
     _demand_lease(connection, claim)
     connection.execute(_NOTE, {"of_number": claim.number, "because": reason})
-    lanes.put_off(connection, claim.event.uid, until=until)
+    # It may have come while the event was being tried.
+    values = {"of_uid": claim.event.uid, "claimed": claim.number}
+    if after_s > SHUT_OUT_WITHIN_S and connection.execute(_SHUTS_OUT, values).scalar_one():
+        after_s = SHUT_OUT_WITHIN_S
+    lanes.put_off(connection, claim.event.uid, until=now + after_s)
 
 
 def bury(claim: Claim, connection: Connection, *, now: float, reason: str) -> None:

@@ -67,11 +67,8 @@ _PUT_OFF: Final = (
     update(LANES).where(_OF_USER).values(due_at=bindparam("until"), holding="retrying")
 )
 _GO_ON: Final = update(LANES).where(_OF_USER, HEAD.is_not(None)).values(_NEW)
-_HURRY: Final = (
-    update(LANES)
-    .where(_OF_USER, LANES.c.holding == "retrying", bindparam("replayed") == HEAD)
-    .values(_NEW)
-)
+_END_PAUSE: Final = update(LANES).where(_OF_USER, LANES.c.holding == "retrying").values(_NEW)
+_HURRY: Final = _END_PAUSE.where(bindparam("replayed") == HEAD)
 _LEAVE: Final = delete(LANES).where(_OF_USER)
 _COUNT: Final = select(
     func.count().filter(
@@ -125,6 +122,11 @@ def go_on(connection: Connection, uid: Uid) -> None:
     """Serve the user's next event when it is their turn again, or close the lane."""
     if connection.execute(_GO_ON, {"of_uid": uid}).rowcount == 0:
         leave(connection, uid)
+
+
+def end_pause(connection: Connection, uid: Uid) -> None:
+    """Serve the user's oldest event as soon as may be, if it is one that is retried."""
+    connection.execute(_END_PAUSE, {"of_uid": uid})
 
 
 def hurry(connection: Connection, uid: Uid, number: int) -> None:

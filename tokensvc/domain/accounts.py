@@ -9,6 +9,7 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from tokensvc.domain.model import Profile, Uid
 
@@ -30,6 +31,10 @@ class EventKind(StrEnum):
     DELETED = "deleted"
     RESTORED = "restored"
     """Undoes a deactivation and a deletion."""
+
+
+SHUTS_OUT: Final = frozenset({EventKind.SUSPENDED, EventKind.DEACTIVATED, EventKind.DELETED})
+"""Facts that end a user's sessions: none of them waits for a pause to pass."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from tokensvc.domain.accounts import Account, UserEvent
 from tokensvc.domain.model import AuthToken, ChatUser, Session, Uid
+
+SHUT_OUT_WITHIN_S: Final = 60.0
+"""How long at most a fact that shuts a user out waits until it is tried with what is before it."""
 
 
 class SessionVerifier(Protocol):
@@ -111,13 +114,20 @@ class Inbox(Protocol):
 
         An event is due when no older one of its user is waiting, leased or being
         retried. A buried event holds nobody up. A lease that ran out is claimed again.
+        A fact that shuts a user out ends the pause of what is retried before it.
         """
+
+    def behind(self, claim: Claim) -> Sequence[UserEvent]:
+        """Return what waits behind the claimed event: the newest fact of each kind and source."""
 
     def done(self, claim: Claim) -> None:
         """Write down that the event was applied; raises `LeaseLostError`."""
 
     def retry(self, claim: Claim, *, after_s: float, reason: str) -> None:
-        """Give the event back until *after_s* have passed; raises `LeaseLostError`."""
+        """Give the event back until *after_s* have passed; raises `LeaseLostError`.
+
+        Where a fact that shuts the user out waits behind it, `SHUT_OUT_WITHIN_S` at most.
+        """
 
     def bury(self, claim: Claim, *, reason: str) -> None:
         """Put the event aside for an operator; raises `LeaseLostError`."""

@@ -4,12 +4,16 @@ Every step can be repeated: what is done after a crash is done again. CometChat 
 told first and the account is written last, so that what is written down was told.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent
-from tokensvc.domain.errors import AccountChangedError, ProfileRefusedError
+from tokensvc.domain.errors import (
+    AccountChangedError,
+    DirectoryMisconfiguredError,
+    ProfileRefusedError,
+)
 from tokensvc.domain.lifecycle import LifecyclePolicy, apply, purged
 from tokensvc.domain.ports import Accounts
 from tokensvc.domain.telling import Telling
@@ -18,6 +22,8 @@ LOGIN: Final = "login"
 """The source of what logins tell. They have asked CometChat for a token, or for a user."""
 DUE: Final = "due-deletion"
 """The source of the worker's own reminders that a user is to be deleted for ever."""
+BAD_ROLE: Final = "ERR_ROLE_NOT_FOUND"
+BAD_UID: Final = "ERR_INVALID_UID"
 DUE_SLACK_S: Final = 300.0
 """How much earlier than here a deletion may have come due by another machine's clock."""
 MAX_ROUNDS: Final = 2
@@ -32,8 +38,12 @@ class UserSync:
     policy: LifecyclePolicy
     now: Callable[[], float]
 
-    def apply(self, event: UserEvent) -> Account:
+    def apply(self, event: UserEvent, behind: Sequence[UserEvent] = ()) -> Account:
         """Return the account after *event*, once CometChat was told and it is written down.
+
+        *behind* is what waits behind an event that CometChat has failed at: what all of
+        them lead to is told at once. So a profile that fails, for ever perhaps, keeps
+        nobody from being shut out, and a better one takes its place.
 
         Raises whatever CometChat and the storage do. A `ProfileRefusedError` leaves
         the fact written down all the same: only what the user looks like is missing.
@@ -42,10 +52,11 @@ class UserSync:
         """
         for tries in range(MAX_ROUNDS):
             known = self.accounts.find(event.uid)
-            account = apply(known, event, policy=self.policy, now=self.now())
+            account = self._after(known, event, *behind)
             # A login that has just got a token or made the user may have crossed the deletion.
             crossed = event.source == LOGIN and account.state is not AccountState.ACTIVE
-            everything = crossed or tries > 0
+            # What the tries that failed have told is not known.
+            everything = crossed or tries > 0 or bool(behind)
             told, refusal = self._tell(account, event, everything=everything)
             try:
                 # What was told without being news is written too: was it still true?
@@ -58,6 +69,19 @@ class UserSync:
             return told
         raise AccountChangedError("account_kept_changing")
 
+    def shuts_out(self, event: UserEvent, behind: Sequence[UserEvent]) -> bool:
+        """Return whether what waits *behind* shuts a user out whom *event* alone does not."""
+        known = self.accounts.find(event.uid)
+        alone, together = self._after(known, event), self._after(known, event, *behind)
+        return alone.state is AccountState.ACTIVE is not together.state
+
+    def _after(self, known: Account | None, first: UserEvent, *others: UserEvent) -> Account:
+        """Return what *known* becomes by facts; their order makes no difference."""
+        account = apply(known, first, policy=self.policy, now=self.now())
+        for event in others:
+            account = apply(account, event, policy=self.policy, now=self.now())
+        return account
+
     def _tell(
         self, account: Account, event: UserEvent, *, everything: bool
     ) -> tuple[Account, ProfileRefusedError | None]:
@@ -68,7 +92,10 @@ class UserSync:
             return replace(gone, sent_state=AccountState.DELETED), None
         try:
             return self.telling.tell(account, everything=everything), None
-        except ProfileRefusedError as refusal:
+        except DirectoryMisconfiguredError as error:
+            refusal = _of_user(error, account)
+            if refusal is None:
+                raise
             # How far it came is not known, so that the next fact tells everything.
             return replace(account, sent_state=None, sent_profile_hash=None), refusal
 
@@ -77,6 +104,18 @@ class UserSync:
             return False
         is_reminder = event.source == DUE and event.version == account.deleted.version
         return account.delete_at <= self.now() + (DUE_SLACK_S if is_reminder else 0.0)
+
+
+def _of_user(error: DirectoryMisconfiguredError, account: Account) -> ProfileRefusedError | None:
+    """Return *error* as what it is, if it is about this user alone: None if it is not.
+
+    A role that CometChat does not know is the user's if the app has given it to them;
+    the default one is for the operator to mend, and everybody waits for that.
+    """
+    if isinstance(error, ProfileRefusedError):
+        return error
+    is_theirs = error.reason == BAD_ROLE and bool(account.profile.role)
+    return ProfileRefusedError(error.reason) if is_theirs or error.reason == BAD_UID else None
 
 
 def reminder(account: Account) -> UserEvent:

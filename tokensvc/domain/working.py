@@ -1,15 +1,30 @@
 """Working: one event out of the inbox applied and judged, and the house that is kept beside it."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import Final
 
+from tokensvc.domain.accounts import SHUTS_OUT, UserEvent
 from tokensvc.domain.audit import Notify, OperationalEvent
-from tokensvc.domain.errors import LeaseLostError
+from tokensvc.domain.errors import (
+    DirectoryMisconfiguredError,
+    DirectoryUnavailableError,
+    LeaseLostError,
+    UserQuotaReachedError,
+)
 from tokensvc.domain.ports import Accounts, Claim, Inbox
 from tokensvc.domain.syncing import UserSync, reminder
 from tokensvc.domain.verdicts import Judge
+
+AGAIN_AND_AGAIN: Final = 4
+"""Tries after which a failure is not taken for a short one."""
+CHAT_FAILURES: Final = (
+    DirectoryUnavailableError,
+    DirectoryMisconfiguredError,
+    UserQuotaReachedError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +64,33 @@ class EventWork:
     def _apply(self, claim: Claim) -> None:
         try:
             with self.one_event():
-                self.sync.apply(claim.event)
+                self._bring_about(claim)
         except Exception as error:  # noqa: BLE001 (a defect parks one user's events, not the worker)
             self._judge(claim, error)
         else:
             self.inbox.done(claim)
             self._tell("sync_event_applied", claim)
+
+    def _bring_about(self, claim: Claim) -> None:
+        """Apply the event; where CometChat fails at it, with what has come since if that helps."""
+        try:
+            self.sync.apply(claim.event)
+        except CHAT_FAILURES:
+            behind = self.inbox.behind(claim)
+            if not self._may_look_ahead(claim, behind):
+                raise
+            self.sync.apply(claim.event, behind)
+
+    def _may_look_ahead(self, claim: Claim, behind: Sequence[UserEvent]) -> bool:
+        """Return whether what waits *behind* is a way out, and takes nothing from anybody.
+
+        Nobody stays because something before their suspension cannot be told. And a
+        profile that fails again and again gives way to a better one; but not where the
+        user was shut out in between, or what tokens they had would not end.
+        """
+        if any(event.kind in SHUTS_OUT for event in behind):
+            return self.sync.shuts_out(claim.event, behind)
+        return bool(behind) and claim.attempts >= AGAIN_AND_AGAIN
 
     def _judge(self, claim: Claim, error: Exception) -> None:
         verdict = self.judge.verdict(error, attempts=claim.attempts)
