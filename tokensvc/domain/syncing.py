@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent
+from tokensvc.domain.account_book import OPERATOR
+from tokensvc.domain.accounts import SHUTS_OUT, Account, AccountState, EventKind, UserEvent
 from tokensvc.domain.errors import (
     AccountChangedError,
     DirectoryMisconfiguredError,
@@ -50,14 +51,18 @@ class UserSync:
         Whoever finds the account changed meanwhile may have told CometChat something
         old after something new, and so tells everything again.
         """
+        # Whom an operator wants in, or a command or a try before has shut out, is let in.
+        lets_in = event.source == OPERATOR or (bool(behind) and event.kind in SHUTS_OUT)
         for tries in range(MAX_ROUNDS):
             known = self.accounts.find(event.uid)
             account = self._after(known, event, *behind)
+            lets_in |= _is_let_in(known, account)
             # A login that has just got a token or made the user may have crossed the deletion.
             crossed = event.source == LOGIN and account.state is not AccountState.ACTIVE
             # What the tries that failed have told is not known.
             everything = crossed or tries > 0 or bool(behind)
-            told, refusal = self._tell(account, event, everything=everything)
+            told, refusal = self._tell(account, event, everything=everything, lets_in=lets_in)
+            lets_in |= account.state is not AccountState.ACTIVE
             try:
                 # What was told without being news is written too: was it still true?
                 if everything or told != known:
@@ -83,7 +88,7 @@ class UserSync:
         return account
 
     def _tell(
-        self, account: Account, event: UserEvent, *, everything: bool
+        self, account: Account, event: UserEvent, *, everything: bool, lets_in: bool
     ) -> tuple[Account, ProfileRefusedError | None]:
         """Bring CometChat to *account*; return it with what CometChat has been told."""
         if self._is_due(account, event):
@@ -91,7 +96,7 @@ class UserSync:
             gone = purged(account, now=self.now())
             return replace(gone, sent_state=AccountState.DELETED), None
         try:
-            return self.telling.tell(account, everything=everything), None
+            return self.telling.tell(account, everything=everything, lets_in=lets_in), None
         except DirectoryMisconfiguredError as error:
             refusal = _of_user(error, account)
             if refusal is None:
@@ -104,6 +109,17 @@ class UserSync:
             return False
         is_reminder = event.source == DUE and event.version == account.deleted.version
         return account.delete_at <= self.now() + (DUE_SLACK_S if is_reminder else 0.0)
+
+
+def _is_let_in(known: Account | None, account: Account) -> bool:
+    """Return whether something newly said undoes a suspension, a deactivation or a deletion."""
+    before = known or Account(account.uid)
+    pairs = (
+        (before.suspended, account.suspended),
+        (before.deactivated, account.deactivated),
+        (before.deleted, account.deleted),
+    )
+    return any(new != old and not new.is_on for old, new in pairs)
 
 
 def _of_user(error: DirectoryMisconfiguredError, account: Account) -> ProfileRefusedError | None:

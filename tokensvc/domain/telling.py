@@ -26,13 +26,16 @@ class Telling:
     directory: UserDirectory
     provisioning: Provisioning
 
-    def tell(self, account: Account, *, everything: bool) -> Account:
+    def tell(self, account: Account, *, everything: bool, lets_in: bool) -> Account:
         """Bring CometChat to *account*; return it with what CometChat has been told.
 
-        With *everything* nothing that was sent before is relied on.
+        With *everything* nothing that was sent before is relied on. Whom somebody else
+        has deactivated, a moderator at CometChat say, *lets_in* says whether to let in.
         """
         if account.state is AccountState.ACTIVE:
-            return self._live(account, everything=everything)
+            # Whom we have shut out ourselves is for us to let in.
+            lets_in = lets_in or account.sent_state in OFF or self.provisioning.reactivate_on_login
+            return self._live(account, everything=everything, lets_in=lets_in)
         if everything or account.sent_state not in OFF:
             self._end(account)
         return replace(account, sent_state=account.state)
@@ -53,50 +56,60 @@ class Telling:
         self.directory.flush_tokens(account.uid)
         self.directory.deactivate_user(account.uid)
 
-    def _live(self, account: Account, *, everything: bool) -> Account:
+    def _live(self, account: Account, *, everything: bool, lets_in: bool) -> Account:
         if account.profile_version < 0:
-            return self._live_as_they_are(account, everything=everything)
+            return self._live_as_they_are(account, everything=everything, lets_in=lets_in)
         if account.sent_state is AccountState.ACTIVE and not everything:
-            return self._updated(account)
+            return self._updated(account, lets_in=lets_in)
         is_new = account.sent_state in {None, AccountState.DELETED} and not everything
-        return self._made_live(account, is_new=is_new)
+        return self._made_live(account, is_new=is_new, lets_in=lets_in)
 
-    def _live_as_they_are(self, account: Account, *, everything: bool) -> Account:
+    def _live_as_they_are(self, account: Account, *, everything: bool, lets_in: bool) -> Account:
         """Let in again somebody of whom nobody has said what they look like.
 
         CometChat may know that from elsewhere; if it has no such user, their first
         login makes one.
         """
-        if account.sent_state in OFF or everything:
+        if account.sent_state in OFF or (everything and lets_in):
             self._found_live(account.uid)
         return replace(account, sent_state=AccountState.ACTIVE)
 
-    def _updated(self, account: Account) -> Account:
+    def _updated(self, account: Account, *, lets_in: bool) -> Account:
         user = self._user(account)
         if profile_hash(user.profile) != account.sent_profile_hash:
             try:
                 self.directory.update_user(user)
             except UserNotFoundError:
                 # Somebody has deleted or deactivated the user at CometChat itself.
-                return self._made_live(account, is_new=False)
+                return self._made_live(account, is_new=False, lets_in=lets_in)
         return _told(account, user)
 
-    def _made_live(self, account: Account, *, is_new: bool) -> Account:
+    def _made_live(self, account: Account, *, is_new: bool, lets_in: bool) -> Account:
         """Have the user at CometChat, live; *is_new* tells where to begin."""
         user = self._user(account)
         if is_new and self._is_added(user):
             return _told(account, user)
-        found = self._found_live(user.uid)
+        found = self._found_live(user.uid) if lets_in else self.directory.find_user(user.uid)
         if found is None:
-            if not self._is_added(user):
-                raise DirectoryUnavailableError("user_neither_there_nor_missing")
-            return _told(account, user)
+            return self._added_or_left_off(account, user, lets_in=lets_in)
         if account.sent_profile_hash is None:
             account = _with_what_was_there(account, found.profile)
             user = self._user(account)
         if not _agrees(found.profile, user.profile):
             self.directory.update_user(user)
         return _told(account, user)
+
+    def _added_or_left_off(self, account: Account, user: ChatUser, *, lets_in: bool) -> Account:
+        """Create who is not live; whoever is there and was not let in, stays as they are.
+
+        What they look like is told when they are live again: nothing counts as sent.
+        """
+        if self._is_added(user):
+            return _told(account, user)
+        # A login may have made them between the two calls.
+        if lets_in or self.directory.find_user(user.uid):
+            raise DirectoryUnavailableError("user_neither_there_nor_missing")
+        return replace(account, sent_state=None, sent_profile_hash=None)
 
     def _user(self, account: Account) -> ChatUser:
         return self.provisioning.complete(ChatUser(account.uid, account.profile))
