@@ -9,7 +9,8 @@ import pytest
 from tests.builders import ISSUER, SECRET, a_sessions_table, an_environment
 from tests.web.signing import SOURCES, a_secret, a_whsec, write_jwks
 from tokensvc.domain.account_book import IMPORT, OPERATOR
-from tokensvc.domain.syncing import DUE, LOGIN
+from tokensvc.domain.accounts import LOGIN
+from tokensvc.domain.syncing import DUE
 from tokensvc.settings import Settings
 from tokensvc.settings_loading import ConfigurationError, load_settings
 

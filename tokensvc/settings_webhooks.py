@@ -13,8 +13,9 @@ from tokensvc.adapters.senders.kind import SenderKind, Terms, WebhookSender
 from tokensvc.adapters.senders.registry import SENDERS
 from tokensvc.adapters.signatures.proof import TermsError
 from tokensvc.domain.account_book import IMPORT, OPERATOR
+from tokensvc.domain.accounts import LOGIN
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, parse_claim_path
-from tokensvc.domain.syncing import DUE, LOGIN
+from tokensvc.domain.syncing import DUE
 from tokensvc.settings_sections import CLOSED, ClaimName, Text
 
 OWN_SOURCES: Final = frozenset({LOGIN, IMPORT, OPERATOR, DUE})

@@ -206,7 +206,7 @@ def test_one_of_many_writers_of_an_account_wins(database_url: str) -> None:
 
     def save(name: str) -> bool:
         try:
-            accounts.save(Account(a_uid(), profile=Profile(name=name)))
+            accounts.save(Account(a_uid(), whole=Profile(name=name)))
         except AccountChangedError:
             return False
         return True

@@ -1,5 +1,6 @@
 """Schema: the migrations make what the code speaks of, and nobody runs on anything else."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ from sqlalchemy import Connection, inspect, text
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex
 
+from tests.builders import a_uid
 from tests.databases import PostgreSQL, a_sqlite_database, sqlite_url
+from tokensvc.adapters.accounts import SQLAccounts
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.engines import make_file
 from tokensvc.adapters.filesystems import filesystem_of, is_over_a_network
 from tokensvc.adapters.schema import REVISION, SchemaError, demand_schema, revision_of
 from tokensvc.adapters.tables import METADATA
-from tokensvc.adapters.upgrading import configuration, upgrade
+from tokensvc.adapters.upgrading import configuration, migrate, upgrade
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
@@ -26,6 +29,12 @@ MOUNTS = """\
 26 22 0:24 / /mnt/twice rw - ext4 /dev/vdc rw
 27 22 0:25 / /mnt/twice rw - cifs //host/share rw
 a line that is none
+"""
+OF_0001 = """\
+INSERT INTO accounts (
+  uid, profile, profile_version, suspended, suspended_version, deactivated,
+  deactivated_version, deleted, deleted_version, revision, created_at, updated_at
+) VALUES ('al', '{}', 5, 0, 0, 0, 0, 0, 0, 1, 0, 0)
 """
 VERSIONED = "CREATE TABLE alembic_version (version_num VARCHAR(32))"
 FOREIGN = (VERSIONED, "INSERT INTO alembic_version VALUES ('ae1027a6acf')")
@@ -65,6 +74,21 @@ def test_indices_are_the_same(sqlite_url: str) -> None:
     made = text("SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL")
     with database.read() as connection:
         assert set(connection.execute(made).scalars()) == expected
+    database.close()
+
+
+def test_accounts_of_before_the_claims_are_kept(tmp_path: Path) -> None:
+    """Revision 0002 finds the accounts of 0001, and nothing claimed in them."""
+    database = Database(sqlite_url(tmp_path / "db"))
+    make_file(tmp_path / "db")
+    database.write(partial(migrate, revision="0001"))
+    database.write(lambda connection: connection.execute(text(OF_0001)))
+
+    upgrade(database)
+
+    account = SQLAccounts(database).find(a_uid("al"))
+    assert account is not None
+    assert (account.whole_version, account.claims) == (5, {})
     database.close()
 
 

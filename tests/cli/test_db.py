@@ -13,6 +13,7 @@ from tests.databases import a_sqlite_database, sqlite_url
 from tests.ports import a_free_port
 from tests.processes import command, running_command
 from tests.test_wsgi import run_gunicorn
+from tokensvc.adapters.schema import REVISION
 
 PASSWORD = "canary-of-the-database"
 
@@ -37,10 +38,10 @@ def test_upgrade_makes_the_database(environ: dict[str, str], tmp_path: Path) -> 
     done = run("db", "upgrade", environ=environ)
 
     file = tmp_path / "state" / "tokensvc.db"
-    assert (done.returncode, done.stdout) == (0, f"sqlite:///{file} has schema 0001.\n")
+    assert (done.returncode, done.stdout) == (0, f"sqlite:///{file} has schema {REVISION}.\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
-    assert "0001, which this release needs" in run("db", "status", environ=environ).stdout
+    assert f"{REVISION}, which this release needs" in run("db", "status", environ=environ).stdout
 
 
 def test_upgrade_keeps_what_is_there(tmp_path: Path) -> None:
@@ -73,7 +74,7 @@ def test_doors_stay_shut_without_a_database(
 @pytest.mark.parametrize(
     ("revision", "sentence"),
     [
-        ("0000", "has schema 0000, and needs 0001; type: tokensvc db upgrade"),
+        ("0000", f"has schema 0000, and needs {REVISION}; type: tokensvc db upgrade"),
         ("9999", "has schema 9999, of a newer release"),
     ],
 )

@@ -18,8 +18,9 @@ ALICE = a_uid("alice")
 CLOCK = Clock()
 WHOLE = Account(
     uid=ALICE,
-    profile=Profile("Al\0ice \ud800", "https://x.test/a", "staff", ("a", "b"), {"team": {"id": 7}}),
-    profile_version=2**63 - 1,
+    whole=Profile("Al\0ice \ud800", "https://x.test/a", "staff", ("a", "b"), {"team": {"id": 7}}),
+    whole_version=2**63 - 1,
+    claims={"name": (2**63, "Al\0 \ud800"), "tags": (5, ["c"]), "metadata.team": (6, {"id": 8})},
     suspended=Flag(is_on=True, version=1),
     deactivated=Flag(is_on=False, version=2),
     deleted=Flag(is_on=True, version=3),
@@ -65,7 +66,7 @@ def test_each_write_is_a_revision(accounts: Accounts) -> None:
     accounts.save(Account(ALICE))
     before = found(accounts)
     CLOCK.pass_by(10)
-    accounts.save(replace(before, profile=Profile(name="Al")))
+    accounts.save(replace(before, whole=Profile(name="Al")))
 
     after = found(accounts)
 
@@ -77,20 +78,20 @@ def test_stale_write_is_refused(accounts: Accounts) -> None:
     """Of two who have read the same revision the second one to write is told."""
     accounts.save(Account(ALICE))
     read = found(accounts)
-    accounts.save(replace(read, profile=Profile(name="first")))
+    accounts.save(replace(read, whole=Profile(name="first")))
 
     with pytest.raises(AccountChangedError):
-        accounts.save(replace(read, profile=Profile(name="second")))
+        accounts.save(replace(read, whole=Profile(name="second")))
 
     assert found(accounts).profile.name == "first"
 
 
 def test_second_creation_is_refused(accounts: Accounts) -> None:
     """Nor do two who have found nothing both create an account."""
-    accounts.save(Account(ALICE, profile=Profile(name="first")))
+    accounts.save(Account(ALICE, whole=Profile(name="first")))
 
     with pytest.raises(AccountChangedError):
-        accounts.save(Account(ALICE, profile=Profile(name="second")))
+        accounts.save(Account(ALICE, whole=Profile(name="second")))
 
     assert found(accounts).profile.name == "first"
 

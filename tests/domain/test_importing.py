@@ -263,8 +263,8 @@ def test_bad_key_ends_the_import() -> None:
     [
         ({"deleted": Flag(is_on=True)}, Result(Outcome.FAILED, "account_deleting")),
         ({"suspended": Flag(is_on=True)}, Result(Outcome.FAILED, "account_suspended")),
-        ({"profile_version": VERSION + 1}, Result(Outcome.SKIPPED, "newer_known")),
-        ({"profile_version": VERSION}, CREATED),
+        ({"whole_version": VERSION + 1}, Result(Outcome.SKIPPED, "newer_known")),
+        ({"whole_version": VERSION}, CREATED),
     ],
 )
 def test_what_the_app_has_said(known: dict[str, Any], result: Result) -> None:
@@ -287,7 +287,7 @@ def test_account_that_changes_meanwhile() -> None:
         def find(self, uid: Uid) -> Account | None:
             found = find(uid)
             if self.reads == 0:
-                office.know(uid, profile_version=VERSION - 5)
+                office.know(uid, whole_version=VERSION - 5)
             self.reads += 1
             return found
 

@@ -228,14 +228,18 @@ def test_who_was_deleted_for_ever_stays_out() -> None:
 
 @pytest.mark.parametrize(
     ("reactivates", "age_s", "is_welcome"),
-    [(False, 0, False), (True, 0, True), (True, 60, False)],
+    [(False, 0, False), (True, 0, True), (True, 60, False), (True, None, False)],
 )
-def test_deactivated_account(*, reactivates: bool, age_s: float, is_welcome: bool) -> None:
-    """A deactivated user comes back where that is wanted, and with a newer session alone."""
+def test_deactivated_account(*, reactivates: bool, age_s: float | None, is_welcome: bool) -> None:
+    """A deactivated user comes back where that is wanted, and with a newer session alone.
+
+    One that does not say when it was issued is not newer.
+    """
     situation = Situation(provisioning=Provisioning(reactivate_on_login=reactivates))
     situation.sync().apply(a_fact("created", 1))
     situation.sync().apply(a_fact("deactivated", int(situation.clock() * 1000) - 1))
-    session = replace(a_session(), issued_at=situation.clock() - age_s)
+    issued_at = None if age_s is None else situation.clock() - age_s
+    session = replace(a_session(), issued_at=issued_at)
     observed: list[Login] = []
     issuer = an_issuer(situation, observed)
 

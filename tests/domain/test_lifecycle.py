@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.builders import NOW, a_uid
-from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent, profile_hash
+from tokensvc.domain.accounts import (
+    LOGIN,
+    Account,
+    AccountState,
+    EventKind,
+    UserEvent,
+    profile_hash,
+)
 from tokensvc.domain.lifecycle import DAY_S, LifecyclePolicy, apply, purged
 from tokensvc.domain.model import Profile
 
@@ -24,6 +31,12 @@ def fact(kind: str, version: int, name: str | None = None) -> UserEvent:
     return UserEvent(chosen, a_uid(), version, "app", f"{kind}-{version}", profile)
 
 
+def login(version: int, **profile: Any) -> UserEvent:
+    """Return what a login of alice's says."""
+    said = Profile(**profile)
+    return UserEvent(EventKind.UPDATED, a_uid(), version, LOGIN, f"login-{version}", said)
+
+
 def after(
     *facts: UserEvent, account: Account | None = None, policy: LifecyclePolicy = POLICY
 ) -> Account:
@@ -34,17 +47,27 @@ def after(
     return account
 
 
-FACTS = st.lists(
-    st.builds(fact, st.sampled_from(list(EventKind)), st.integers(0, 6), st.sampled_from("ab")),
-    min_size=1,
-    max_size=9,
+TOLD = st.builds(fact, st.sampled_from(list(EventKind)), st.integers(0, 6), st.sampled_from("ab"))
+CLAIMED = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.sampled_from("cd"),
+        "avatar": st.sampled_from(["https://x.test/a", "https://x.test/b"]),
+        "tags": st.sampled_from([("t",), ("u", "v")]),
+        "metadata": st.dictionaries(st.sampled_from("xy"), st.integers(0, 1)),
+    },
 )
+LOGINS = st.builds(
+    lambda version, claims: login(version, **claims), version=st.integers(0, 6), claims=CLAIMED
+)
+FACTS = st.lists(TOLD, min_size=1, max_size=9)
+FACTS_AND_LOGINS = st.lists(TOLD | LOGINS, min_size=1, max_size=9)
 PURGED = purged(after(fact("created", 2), fact("deleted", 3)), now=NOW)
 STARTS = st.sampled_from([None, PURGED])
 POLICIES = st.sampled_from([POLICY, RECREATING, LifecyclePolicy(delete_after_s=None)])
 
 
-@given(facts=FACTS, start=STARTS, policy=POLICIES, data=st.data())
+@given(facts=FACTS_AND_LOGINS, start=STARTS, policy=POLICIES, data=st.data())
 def test_no_order_makes_a_difference(
     facts: list[UserEvent], start: Account | None, policy: LifecyclePolicy, data: Any
 ) -> None:
@@ -83,6 +106,43 @@ def test_the_newest_profile_wins(facts: list[UserEvent]) -> None:
     told = [each.version for each in facts if each.profile]
 
     assert after(*facts).profile_version == max(told, default=-1)
+
+
+WHOLE = Profile("Al", "https://x.test/a", "staff", ("t",), {"a": 1, "b": 2})
+
+
+def test_a_login_says_single_fields() -> None:
+    """What its claims leave out stays as it was told, and is no newer for it."""
+    told = replace(fact("updated", 1), profile=WHOLE)
+
+    account = after(told, login(5, name="Alice", metadata={"b": 3}))
+
+    assert account.profile == replace(WHOLE, name="Alice", metadata={"a": 1, "b": 3})
+    assert (account.profile_version, account.whole_version) == (5, 1)
+
+
+def test_each_claim_has_an_age_of_its_own() -> None:
+    """A whole profile beats the claims that are not newer, and those alone."""
+    claims = (login(2, avatar="https://x.test/old", tags=("old",)), login(5, name="Alice"))
+    told = replace(fact("updated", 3), profile=WHOLE)
+
+    assert after(*claims, told).profile == replace(WHOLE, name="Alice")
+    assert after(*claims, replace(told, version=5)).profile == WHOLE
+
+
+def test_what_two_logins_say_stays() -> None:
+    """A token that says less than an earlier one takes nothing away."""
+    account = after(login(1, name="Al", avatar="https://x.test/a"), login(2, name="Alice"))
+
+    assert account.profile == Profile("Alice", "https://x.test/a")
+
+
+def test_what_a_login_said_is_forgotten_with_the_person() -> None:
+    """Nothing of it is left in the tombstone."""
+    account = after(fact("created", 1), login(2, name="Alice"), fact("deleted", 3))
+
+    assert purged(account, now=NOW).claims == {}
+    assert after(login(9, name="Alice"), account=purged(account, now=NOW)).profile == Profile()
 
 
 @pytest.mark.parametrize(

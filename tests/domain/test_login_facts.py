@@ -112,11 +112,19 @@ def test_old_claims_are_no_news(reception: Reception) -> None:
     assert reception.told() == []
 
 
-def test_a_session_without_a_time_is_of_now(reception: Reception) -> None:
-    """A token without iat counts as new."""
-    reception.login(session=replace(a_session(), issued_at=None))
+def test_a_session_without_a_time_is_older_than_anything(reception: Reception) -> None:
+    """A token without iat says what nobody has said, and changes nothing else."""
+    timeless = replace(a_session(), issued_at=None)
+    reception.login(session=timeless)
+    (event,) = reception.told()
+    assert (event.version, event.profile) == (0, Profile(name="Alice"))
 
-    assert reception.told()[0].version == int(reception.situation.clock() * 1000)
+    reception.situation.sync().apply(event)
+    reception.situation.after("updated", profile=Profile(name="Newer"))
+    reception.situation.clock.pass_by(KNOWN_FOR_S)
+    reception.login(session=timeless)
+
+    assert reception.told() == [event]
 
 
 def test_a_session_without_claims_is_no_news(reception: Reception) -> None:
@@ -127,13 +135,35 @@ def test_a_session_without_claims_is_no_news(reception: Reception) -> None:
 
 
 def test_a_token_says_less_than_a_webhook(reception: Reception) -> None:
-    """What the claims do not say stays as the app has told it otherwise."""
+    """What the claims do not say is not told, and stays as the app has told it otherwise."""
     told = Profile("Old", "https://x.test/a", "staff", ("t",), {"a": 1, "b": 2})
     reception.situation.after("created", profile=told, version=1)
 
     reception.login(session=reception.session(metadata={"b": 3}))
 
-    assert reception.told()[0].profile == replace(told, name="Alice", metadata={"a": 1, "b": 3})
+    (event,) = reception.told()
+    assert event.profile == Profile(name="Alice", metadata={"b": 3})
+    reception.situation.sync().apply(event)
+    at_cometchat = reception.situation.directory.users[ALICE].profile
+    assert at_cometchat == replace(told, name="Alice", metadata={"a": 1, "b": 3})
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+def test_a_login_does_not_undo_what_waits_or_comes_late(
+    reception: Reception, *, is_late: bool
+) -> None:
+    """A picture from before the session is the app's to tell, before the login or after it."""
+    situation = reception.situation
+    situation.after("created", profile=Profile("Old", "https://x.test/old"))
+    situation.clock.pass_by(10)
+    told = a_fact("updated", int(situation.clock() * 1000), profile=Profile("New", "x://new"))
+    reception.login(session=reception.session(name="New"))
+    (login,) = reception.told()
+
+    for event in (login, told) if is_late else (told, login):
+        situation.sync().apply(event)
+
+    assert situation.directory.users[ALICE].profile.avatar == "x://new"
 
 
 def test_a_reactivation_is_told(reception: Reception) -> None:

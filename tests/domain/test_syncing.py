@@ -9,7 +9,7 @@ from tests.builders import a_uid, a_user
 from tests.fakes import FakeUserDirectory
 from tests.fakes_sync import FakeAccounts
 from tests.sync.situations import Situation, a_fact
-from tokensvc.domain.accounts import Account, AccountState
+from tokensvc.domain.accounts import LOGIN, Account, AccountState
 from tokensvc.domain.errors import (
     AccountChangedError,
     DirectoryUnavailableError,
@@ -20,7 +20,7 @@ from tokensvc.domain.issuing import Provisioning
 from tokensvc.domain.lifecycle import DAY_S, LifecyclePolicy
 from tokensvc.domain.model import Profile, Uid
 from tokensvc.domain.ports import Accounts
-from tokensvc.domain.syncing import DUE, LOGIN, UserSync, reminder
+from tokensvc.domain.syncing import DUE, UserSync, reminder
 from tokensvc.domain.telling import Telling
 
 ALICE = a_uid("alice")

@@ -1,5 +1,6 @@
 """Whatever arrives, in whatever order: everybody ends as the newest facts ask for."""
 
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -8,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from tests.builders import a_uid
 from tests.sync.towns import LEASE_S, Fuse, KilledError, Town
-from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent
+from tokensvc.domain.accounts import LOGIN, Account, AccountState, EventKind, UserEvent
 from tokensvc.domain.lifecycle import DAY_S
 from tokensvc.domain.model import Profile
 
@@ -181,11 +182,17 @@ def newest_state(told: list[UserEvent]) -> AccountState:
 
 
 def newest_profile(told: list[UserEvent]) -> Profile:
-    """Return the profile of the newest fact that has one; of two that say most."""
-    shown = [(event.version, event.profile) for event in told if event.profile]
-    if not shown:
-        return Profile()
-    return max(shown, key=lambda fact: (fact[0], fact[1].name or "", fact[1].avatar or ""))[1]
+    """Return the profile of the newest fact that has one, with the names of newer logins."""
+    shown = [(event.version, event.profile, event.source) for event in told if event.profile]
+    wholes = [fact for fact in shown if fact[2] != LOGIN]
+    whole = max(
+        wholes,
+        key=lambda fact: (fact[0], fact[1].name or "", fact[1].avatar or ""),
+        default=(-1, Profile(), ""),
+    )
+    names = [(version, profile.name or "") for version, profile, source in shown if source == LOGIN]
+    version, name = max(names, default=(-1, ""))
+    return replace(whole[1], name=name) if version > whole[0] else whole[1]
 
 
 TestUsersInStep = UsersInStep.TestCase

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tokensvc.adapters.database import Database
-from tokensvc.adapters.stored_values import profile_of, stored_profile
+from tokensvc.adapters.stored_values import claims_of, profile_of, stored_claims, stored_profile
 from tokensvc.adapters.tables import ACCOUNTS
 from tokensvc.domain.accounts import Account, AccountState, Flag
 from tokensvc.domain.errors import AccountChangedError
@@ -60,8 +60,9 @@ def _save(account: Account, connection: Connection, *, now: float) -> bool:
 def _row_of(account: Account) -> Mapping[str, Any]:
     """Return what changes; who it is and since when does not."""
     return {
-        "profile": stored_profile(account.profile),
-        "profile_version": account.profile_version,
+        "profile": stored_profile(account.whole),
+        "profile_version": account.whole_version,
+        "claims": stored_claims(account.claims),
         "suspended": account.suspended.is_on,
         "suspended_version": account.suspended.version,
         "deactivated": account.deactivated.is_on,
@@ -78,8 +79,9 @@ def _row_of(account: Account) -> Mapping[str, Any]:
 def _account_of(row: Row[Any]) -> Account:
     return Account(
         uid=row.uid,
-        profile=profile_of(row.profile) or Profile(),
-        profile_version=row.profile_version,
+        whole=profile_of(row.profile) or Profile(),
+        whole_version=row.profile_version,
+        claims=claims_of(row.claims),
         suspended=Flag(row.suspended, row.suspended_version),
         deactivated=Flag(row.deactivated, row.deactivated_version),
         deleted=Flag(row.deleted, row.deleted_version),

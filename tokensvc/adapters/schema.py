@@ -12,7 +12,7 @@ from tokensvc.adapters.database import Database
 from tokensvc.adapters.filesystems import FilesystemOf, filesystem_of, is_over_a_network
 from tokensvc.adapters.tables import METADATA
 
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 """The newest revision of `migrations/`. They are numbers, so that older and newer can be told."""
 UPGRADE: Final = "type: tokensvc db upgrade"
 MOST_NAMES: Final = 3

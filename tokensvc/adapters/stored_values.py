@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from tokensvc.domain.claimed import Claimed
 from tokensvc.domain.model import Profile
 
 
@@ -37,3 +38,14 @@ def profile_of(stored: str | None) -> Profile | None:
         return None
     told: Mapping[str, Any] = json.loads(stored)
     return Profile(**{**told, "tags": tuple(told.get("tags", ()))})
+
+
+def stored_claims(claims: Claimed) -> str | None:
+    """Return *claims* as JSON, or None where there are none."""
+    return json.dumps(claims) if claims else None
+
+
+def claims_of(stored: str | None) -> Claimed:
+    """Return the claims that `stored_claims` was given."""
+    told: Mapping[str, Any] = json.loads(stored) if stored else {}
+    return {name: (version, value) for name, (version, value) in told.items()}

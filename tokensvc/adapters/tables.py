@@ -97,5 +97,6 @@ ACCOUNTS: Final = Table(
     Column("revision", BigInteger, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    Column("claims", Text),
     _partial_index("accounts_delete_at", "delete_at", where="delete_at is not null"),
 )

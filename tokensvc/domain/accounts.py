@@ -11,11 +11,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from tokensvc.domain.claimed import Claimed, laid_over
 from tokensvc.domain.model import Profile, Uid
 
 Version = int
 """When a fact was true, in milliseconds since 1970: the entity's own updated time, else the
 event's, else the arrival's. A larger one is newer."""
+
+LOGIN: Final = "login"
+"""The source of what logins tell. They have asked CometChat for a token, or for a user."""
 
 
 class EventKind(StrEnum):
@@ -77,8 +81,11 @@ class Account:
     """One user's registers, and what CometChat was last told."""
 
     uid: Uid
-    profile: Profile = field(default_factory=Profile)
-    profile_version: Version = -1
+    whole: Profile = field(default_factory=Profile)
+    """The newest whole profile that was told, and since when it is true."""
+    whole_version: Version = -1
+    claims: Claimed = field(default_factory=dict)
+    """What logins have said since, field by field."""
     suspended: Flag = Flag()
     deactivated: Flag = Flag()
     deleted: Flag = Flag()
@@ -94,6 +101,16 @@ class Account:
     """Grows with every write; a write that has read an older one is refused."""
     created_at: float = 0.0
     updated_at: float = 0.0
+
+    @property
+    def profile(self) -> Profile:
+        """What the user looks like, after all that has been said."""
+        return laid_over(self.whole, self.claims)
+
+    @property
+    def profile_version(self) -> Version:
+        """The version of the newest word on that; -1 where there is none."""
+        return max([self.whole_version, *(version for version, _ in self.claims.values())])
 
     @property
     def state(self) -> AccountState:

@@ -11,6 +11,7 @@ from tokensvc.domain.errors import (
     UserNotFoundError,
     UserSuspendedError,
 )
+from tokensvc.domain.lifecycle import with_claims
 from tokensvc.domain.model import (
     AuthToken,
     ChatUser,
@@ -132,7 +133,6 @@ class TokenIssuer:
 
 
 def _newest_user(account: Account, session: Session) -> ChatUser:
-    """Return how the user looks by the newest word: the app's, or the session's."""
-    if session.is_newer_than(account.profile_version):
-        return session.user
-    return replace(session.user, profile=account.profile)
+    """Return how the user looks by the newest word on each field: the app's, or the session's."""
+    profile = with_claims(account, session.user.profile, session.version).profile
+    return replace(session.user, profile=profile)

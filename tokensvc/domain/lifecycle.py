@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tokensvc.domain.accounts import Account, EventKind, Flag, UserEvent, Version, canonical
+from tokensvc.domain.accounts import LOGIN, Account, EventKind, Flag, UserEvent, Version, canonical
+from tokensvc.domain.claimed import newest, said, since
 from tokensvc.domain.model import Profile
 
 DAY_S: Final = 86_400.0
@@ -83,13 +84,20 @@ def purged(account: Account, *, now: float) -> Account:
     return replace(
         account,
         deleted=replace(account.deleted, is_on=True),
-        profile=Profile(),
-        profile_version=max(account.profile_version, account.deleted.version) + 1,
+        whole=Profile(),
+        whole_version=max(account.profile_version, account.deleted.version) + 1,
+        claims={},
         purged_at=now,
         delete_at=None,
         sent_profile_hash=None,
         updated_at=now,
     )
+
+
+def with_claims(account: Account, profile: Profile, version: Version) -> Account:
+    """Return *account* with what a login says of single fields: the newest of each counts."""
+    claims = newest(account.claims, said(profile, version))
+    return replace(account, claims=since(account.whole_version, claims))
 
 
 def _newer(flag: Flag, is_on: bool | None, version: Version) -> Flag:  # noqa: FBT001 (a table's value)
@@ -133,14 +141,18 @@ def _with_deletion_times(
 def _with_profile(account: Account, event: UserEvent, policy: LifecyclePolicy) -> Account:
     """Return *account* with the newest profile.
 
-    Of two that are equally new the one that sorts last is taken, so that the order
-    of arrival makes no difference. Of a user who was deleted for ever, and cannot
-    come back, nothing more is kept.
+    A login says single fields, which are laid over it; anybody else tells the whole. Of
+    two wholes that are equally new the one that sorts last is taken, so that the order of
+    arrival makes no difference. Of a user who was deleted for ever, and cannot come
+    back, nothing more is kept.
     """
     is_gone = account.purged_at is not None and not policy.allow_recreate
     if event.profile is None or is_gone:
         return account
-    known = (account.profile_version, canonical(account.profile))
+    if event.source == LOGIN:
+        return with_claims(account, event.profile, event.version)
+    known = (account.whole_version, canonical(account.whole))
     if (event.version, canonical(event.profile)) <= known:
         return account
-    return replace(account, profile=event.profile, profile_version=event.version)
+    claims = since(event.version, account.claims)
+    return replace(account, whole=event.profile, whole_version=event.version, claims=claims)

@@ -11,14 +11,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent, profile_hash
+from tokensvc.domain.accounts import (
+    LOGIN,
+    Account,
+    AccountState,
+    EventKind,
+    UserEvent,
+    profile_hash,
+)
 from tokensvc.domain.audit import Notify, OperationalEvent
 from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.errors import StorageUnavailableError
 from tokensvc.domain.issuing import Provisioning
+from tokensvc.domain.lifecycle import with_claims
 from tokensvc.domain.model import ChatUser, Login, Profile, Session, Uid
 from tokensvc.domain.ports import Accounts, Inbox
-from tokensvc.domain.syncing import LOGIN
 
 MAX_WAITING: Final = 1_000
 MAX_KNOWN: Final = 50_000
@@ -136,50 +143,33 @@ class LoginFacts:
     def _tell(self, login: Login) -> None:
         session = login.session
         account = self._accounts.find(session.user.uid)
-        profile = _completed(session.user.profile, account)
         if login.has_reactivated:
             self._put(self._fact(EventKind.REACTIVATED, session, account))
-        if login.has_created or self._has_drifted(session, account, profile):
+        if login.has_created or self._has_drifted(session, account):
             fact = self._fact(EventKind.UPDATED, session, account)
-            self._put(replace(fact, profile=profile))
+            self._put(replace(fact, profile=session.user.profile))
         self._known.add(session.user.uid, profile_hash(session.user.profile))
 
-    def _has_drifted(self, session: Session, account: Account | None, profile: Profile) -> bool:
+    def _has_drifted(self, session: Session, account: Account | None) -> bool:
         """Return whether CometChat has something else than this login says, or should not.
 
         A user who is not active, and yet was given a token, is for the worker to end.
         """
         if account is None or account.state is not AccountState.ACTIVE:
             return True
-        user = self._provisioning.complete(ChatUser(session.user.uid, profile))
-        is_same = profile_hash(user.profile) == account.sent_profile_hash
-        return not is_same and session.is_newer_than(account.profile_version)
+        after = with_claims(account, session.user.profile, session.version)
+        user = self._provisioning.complete(ChatUser(session.user.uid, after.profile))
+        return after != account and profile_hash(user.profile) != account.sent_profile_hash
 
     def _fact(self, kind: EventKind, session: Session, account: Account | None) -> UserEvent:
         """Return a fact that is the same for the same claims until the account has changed.
 
         So that the inbox does not fill up with repetitions while no worker runs.
         """
-        issued_at = self._clocks.now() if session.issued_at is None else session.issued_at
         user, revision = session.user, account.revision if account else 0
         event_id = f"{user.uid}:{kind.value}:{revision}:{profile_hash(user.profile)[:32]}"
-        return UserEvent(kind, user.uid, int(issued_at * 1000), LOGIN, event_id)
+        return UserEvent(kind, user.uid, session.version, LOGIN, event_id)
 
     def _put(self, event: UserEvent) -> None:
         body_hash = hashlib.sha256(event.event_id.encode()).digest()
         self._inbox.put([event], body_hash=body_hash)
-
-
-def _completed(profile: Profile, account: Account | None) -> Profile:
-    """Return *profile* with what the app has told otherwise: a token says less than a webhook."""
-    if account is None:
-        return profile
-    told = account.profile
-    return replace(
-        profile,
-        name=profile.name or told.name,
-        avatar=profile.avatar or told.avatar,
-        role=profile.role or told.role,
-        tags=profile.tags or told.tags,
-        metadata={**told.metadata, **profile.metadata},
-    )

@@ -58,9 +58,18 @@ class Session:
         """Whose allowance a request spends: never empty, one per user and issuer."""
         return f"{self.issuer}|{self.user.uid}"
 
+    @property
+    def version(self) -> int:
+        """When it was issued, in milliseconds since 1970.
+
+        What a token claims that does not say so may be of any time: it counts as older
+        than whatever else is known.
+        """
+        return 0 if self.issued_at is None else int(self.issued_at * 1000)
+
     def is_newer_than(self, version: int) -> bool:
-        """Return whether the token was issued after *version* (ms); one that does not say was."""
-        return self.issued_at is None or int(self.issued_at * 1000) > version
+        """Return whether the token was issued after *version*."""
+        return self.version > version
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tokensvc.domain.account_book import OPERATOR
-from tokensvc.domain.accounts import SHUTS_OUT, Account, AccountState, EventKind, UserEvent
+from tokensvc.domain.accounts import LOGIN, SHUTS_OUT, Account, AccountState, EventKind, UserEvent
 from tokensvc.domain.errors import (
     AccountChangedError,
     DirectoryMisconfiguredError,
@@ -19,8 +19,6 @@ from tokensvc.domain.lifecycle import LifecyclePolicy, apply, purged
 from tokensvc.domain.ports import Accounts
 from tokensvc.domain.telling import Telling
 
-LOGIN: Final = "login"
-"""The source of what logins tell. They have asked CometChat for a token, or for a user."""
 DUE: Final = "due-deletion"
 """The source of the worker's own reminders that a user is to be deleted for ever."""
 BAD_ROLE: Final = "ERR_ROLE_NOT_FOUND"

@@ -147,12 +147,12 @@ def _with_what_was_there(account: Account, found: Profile) -> Account:
     Else the first fact about a user with a name and nothing more would cost them
     the picture that they got before there was an account.
     """
-    profile = replace(
-        account.profile,
-        avatar=account.profile.avatar or found.avatar,
-        metadata=account.profile.metadata or found.metadata,
+    whole = replace(
+        account.whole,
+        avatar=account.whole.avatar or found.avatar,
+        metadata=account.whole.metadata or found.metadata,
     )
-    return replace(account, profile=profile)
+    return replace(account, whole=whole)
 
 
 def _agrees(found: Profile, wanted: Profile) -> bool:
