@@ -128,10 +128,32 @@ def test_a_session_without_a_time_is_older_than_anything(reception: Reception) -
 
 
 def test_a_session_without_claims_is_no_news(reception: Reception) -> None:
-    """Who says nothing about themselves has changed nothing."""
-    reception.login(session=replace(a_session(name=None), issued_at=1.0))
+    """Who says nothing about themselves has changed nothing, known or not; one look is enough."""
+    silent = replace(a_session(name=None), issued_at=1.0)
+    for _ in range(2):
+        reception.login(session=silent)
+        assert reception.told() == []
+    reception.situation.after("created")
+    reception.situation.clock.pass_by(KNOWN_FOR_S)
+    reception.login(session=silent)
 
-    assert (reception.told(), reception.woken) == ([], 0)
+    assert (reception.told(), reception.woken) == ([], 2)
+
+
+@pytest.mark.parametrize("watches_drift", [True, False])
+def test_a_silent_login_that_should_not_have_been_is_told(*, watches_drift: bool) -> None:
+    """A user shut out who got in is ended, though their token says nothing or nobody listens."""
+    reception = Reception(watches_drift=watches_drift)
+    situation = reception.situation
+    situation.after("created", "deleted")
+    situation.directory.reactivate_user(ALICE)
+
+    reception.login(session=reception.session(name=None if watches_drift else "New"))
+
+    (event,) = reception.told()
+    assert event.profile is None
+    situation.sync().apply(event)
+    assert situation.name_at_cometchat() is None
 
 
 def test_a_token_says_less_than_a_webhook(reception: Reception) -> None:

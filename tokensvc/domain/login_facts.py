@@ -126,8 +126,6 @@ class LoginFacts:
         if login.has_created or login.has_reactivated:
             return True
         user = login.session.user
-        if not self._watches_drift or user.profile == Profile():
-            return False
         return not self._known.has(user.uid, profile_hash(user.profile))
 
     def _next(self) -> Login | None:
@@ -148,15 +146,17 @@ class LoginFacts:
         if login.has_created or self._has_drifted(session, account):
             fact = self._fact(EventKind.UPDATED, session, account)
             self._put(replace(fact, profile=session.user.profile))
+        elif account is not None and account.state is not AccountState.ACTIVE:
+            # Whoever is not to be there, and yet was given a token, is for the worker to end.
+            self._put(self._fact(EventKind.UPDATED, session, account))
         self._known.add(session.user.uid, profile_hash(session.user.profile))
 
     def _has_drifted(self, session: Session, account: Account | None) -> bool:
-        """Return whether CometChat has something else than this login says, or should not.
-
-        A user who is not active, and yet was given a token, is for the worker to end.
-        """
-        if account is None or account.state is not AccountState.ACTIVE:
-            return True
+        """Return whether this login says something that CometChat does not have."""
+        if not self._watches_drift:
+            return False
+        if account is None:
+            return session.user.profile != Profile()
         after = with_claims(account, session.user.profile, session.version)
         user = self._provisioning.complete(ChatUser(session.user.uid, after.profile))
         return after != account and profile_hash(user.profile) != account.sent_profile_hash
