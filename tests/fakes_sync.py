@@ -13,7 +13,14 @@ from tokensvc.domain.errors import (
     StorageUnavailableError,
 )
 from tokensvc.domain.model import Uid
-from tokensvc.domain.ports import SHUT_OUT_WITHIN_S, BuriedEvent, Claim, InboxStatus
+from tokensvc.domain.ports import (
+    CLOCK_SLACK_S,
+    LONGEST_PAUSE_S,
+    SHUT_OUT_WITHIN_S,
+    BuriedEvent,
+    Claim,
+    InboxStatus,
+)
 
 
 @dataclass
@@ -98,6 +105,12 @@ class FakeInbox:
                 for uid, lane in self._lanes.items()
                 if lane.due_at <= self.now()
             ]
+            horizon = self.now() + max(lease_s, LONGEST_PAUSE_S) + CLOCK_SLACK_S
+            due = due or [
+                (lane.due_at, lane.turn, uid)
+                for uid, lane in self._lanes.items()
+                if lane.due_at > horizon
+            ]
             if not due:
                 return None
             uid = min(due)[2]
@@ -131,7 +144,7 @@ class FakeInbox:
             if any(event.kind in SHUTS_OUT for event in self.behind(claim)):
                 after_s = min(after_s, SHUT_OUT_WITHIN_S)
             lane = self._lanes[claim.event.uid]
-            lane.holding, lane.due_at = "retrying", self.now() + after_s
+            lane.holding, lane.due_at = "retrying", self.now() + min(after_s, LONGEST_PAUSE_S)
 
     def bury(self, claim: Claim, *, reason: str) -> None:
         with self._working():

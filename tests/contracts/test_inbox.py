@@ -12,7 +12,13 @@ from tokensvc.adapters.inbox import SQLInbox
 from tokensvc.domain.accounts import EventKind, UserEvent
 from tokensvc.domain.errors import DeliveryConflictError, LeaseLostError
 from tokensvc.domain.model import Profile
-from tokensvc.domain.ports import SHUT_OUT_WITHIN_S, Claim, Inbox
+from tokensvc.domain.ports import (
+    CLOCK_SLACK_S,
+    LONGEST_PAUSE_S,
+    SHUT_OUT_WITHIN_S,
+    Claim,
+    Inbox,
+)
 
 LEASE_S = 60.0
 BODY, OTHER_BODY = b"a" * 32, b"b" * 32
@@ -255,6 +261,32 @@ def test_nothing_waits_behind(subject: Subject) -> None:
     subject.put(an_event("2"))
 
     assert not subject.inbox.behind(subject.claim())
+
+
+@pytest.mark.parametrize("is_killed", [True, False], ids=["leased", "put off"])
+def test_a_clock_that_was_ahead_holds_nobody_up(subject: Subject, *, is_killed: bool) -> None:
+    """What was held by a clock that was an hour ahead is due when the clock is right."""
+    subject.put(an_event())
+    subject.clock.pass_by(3600)
+    claim = subject.claim()
+    if not is_killed:
+        subject.inbox.retry(claim, after_s=1, reason="busy")
+    subject.clock.pass_by(-3600)
+
+    assert (subject.claim().attempts, subject.has_nothing_due()) == (2, True)
+
+
+def test_clocks_that_differ_take_nothing_from_each_other(subject: Subject) -> None:
+    """A machine that is some minutes ahead keeps its lease, and a pause is a pause."""
+    subject.put(an_event("1", "alice"), an_event("2", "bob"))
+    subject.clock.pass_by(CLOCK_SLACK_S)
+    subject.claim()
+    subject.inbox.retry(subject.claim(), after_s=10**6, reason="busy")
+
+    subject.clock.pass_by(-CLOCK_SLACK_S)
+    assert subject.has_nothing_due()
+    subject.clock.pass_by(CLOCK_SLACK_S + LONGEST_PAUSE_S)
+    assert sorted(ids([subject.claim(), subject.claim()])) == ["1", "2"]
 
 
 def test_lease_that_ran_out_is_claimed_again(subject: Subject) -> None:

@@ -10,7 +10,13 @@ from tokensvc.adapters.inbox_rows import buried_of, claim_of, event_of, event_ro
 from tokensvc.adapters.tables import BURIED, DONE, EVENTS, WAITING
 from tokensvc.domain.accounts import SHUTS_OUT, UserEvent
 from tokensvc.domain.errors import DeliveryConflictError, LeaseLostError
-from tokensvc.domain.ports import SHUT_OUT_WITHIN_S, BuriedEvent, Claim, InboxStatus
+from tokensvc.domain.ports import (
+    LONGEST_PAUSE_S,
+    SHUT_OUT_WITHIN_S,
+    BuriedEvent,
+    Claim,
+    InboxStatus,
+)
 
 _IS_IT: Final = EVENTS.c.number == bindparam("of_number")
 _KNOWN: Final = select(EVENTS.c.source, EVENTS.c.event_id, EVENTS.c.body_hash).where(
@@ -99,7 +105,7 @@ def store(rows: Rows, connection: Connection) -> int:
 
 def claim(connection: Connection, *, now: float, lease_s: float) -> Claim | None:
     """Lease the oldest event of whoever is next."""
-    while (uid := lanes.next_due(connection, now)) is not None:
+    while (uid := lanes.next_due(connection, now, lease_s)) is not None:
         row = connection.execute(_CLAIM, {"of_uid": uid}).one_or_none()
         if row is None:
             # Somebody was about to replay an event that was then dropped.
@@ -134,7 +140,7 @@ def put_off(
     values = {"of_uid": claim.event.uid, "claimed": claim.number}
     if after_s > SHUT_OUT_WITHIN_S and connection.execute(_SHUTS_OUT, values).scalar_one():
         after_s = SHUT_OUT_WITHIN_S
-    lanes.put_off(connection, claim.event.uid, until=now + after_s)
+    lanes.put_off(connection, claim.event.uid, until=now + min(after_s, LONGEST_PAUSE_S))
 
 
 def bury(claim: Claim, connection: Connection, *, now: float, reason: str) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from tokensvc.adapters.tables import EVENTS, LANES, WAITING
 from tokensvc.domain.model import Uid
-from tokensvc.domain.ports import Claim
+from tokensvc.domain.ports import CLOCK_SLACK_S, LONGEST_PAUSE_S, Claim
 
 _AT_ONCE: Final = 0.0
 """Due whatever the clock says: one that is set back must not hold up what waits."""
@@ -47,6 +47,13 @@ _NEXT_DUE: Final = (
     select(LANES.c.uid)
     .where(LANES.c.due_at <= bindparam("now"))
     .order_by(LANES.c.due_at, LANES.c.turn)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_HELD_IN_THE_FUTURE: Final = (
+    select(LANES.c.uid)
+    .where(LANES.c.due_at > bindparam("horizon"))
+    .order_by(LANES.c.due_at)
     .limit(1)
     .with_for_update(skip_locked=True)
 )
@@ -91,9 +98,17 @@ def enter(connection: Connection, uid: Uid) -> None:
     connection.execute(_ENTER[connection.dialect.name], {"of_uid": uid})
 
 
-def next_due(connection: Connection, now: float) -> Uid | None:
-    """Return whose turn it is, and lock the lane; None if it is nobody's."""
-    return connection.execute(_NEXT_DUE, {"now": now}).scalar_one_or_none()
+def next_due(connection: Connection, now: float, lease_s: float) -> Uid | None:
+    """Return whose turn it is, and lock the lane; None if it is nobody's.
+
+    A lane that is held until later than anything can be is one that was held while the
+    clock was ahead: whoever has put it right has not put that right.
+    """
+    due: Uid | None = connection.execute(_NEXT_DUE, {"now": now}).scalar_one_or_none()
+    if due is not None:
+        return due
+    horizon = now + max(lease_s, LONGEST_PAUSE_S) + CLOCK_SLACK_S
+    return connection.execute(_HELD_IN_THE_FUTURE, {"horizon": horizon}).scalar_one_or_none()
 
 
 def lease(connection: Connection, claim: Claim, *, until: float) -> None:

@@ -11,6 +11,11 @@ SHUT_OUT_WITHIN_S: Final = 60.0
 """How long at most a fact that shuts a user out waits until it is tried with what is before it."""
 
 
+LONGEST_PAUSE_S: Final = 900.0
+CLOCK_SLACK_S: Final = 300.0
+"""What is held for longer than any pause or lease, and this, was held by a clock that was wrong."""
+
+
 class SessionVerifier(Protocol):
     """Tells who is calling from the session token they carry."""
 
@@ -114,7 +119,8 @@ class Inbox(Protocol):
 
         An event is due when no older one of its user is waiting, leased or being
         retried. A buried event holds nobody up. A lease that ran out is claimed again.
-        A fact that shuts a user out ends the pause of what is retried before it.
+        A fact that shuts a user out ends the pause of what is retried before it. So does
+        a clock that was ahead, `CLOCK_SLACK_S` at least, and is put right.
         """
 
     def behind(self, claim: Claim) -> Sequence[UserEvent]:
@@ -126,7 +132,8 @@ class Inbox(Protocol):
     def retry(self, claim: Claim, *, after_s: float, reason: str) -> None:
         """Give the event back until *after_s* have passed; raises `LeaseLostError`.
 
-        Where a fact that shuts the user out waits behind it, `SHUT_OUT_WITHIN_S` at most.
+        That is `LONGEST_PAUSE_S` at most or, where a fact that shuts the user out waits
+        behind it, `SHUT_OUT_WITHIN_S`.
         """
 
     def bury(self, claim: Claim, *, reason: str) -> None:

@@ -11,8 +11,7 @@ from tokensvc.domain.errors import (
     TokenServiceError,
     UserQuotaReachedError,
 )
-
-MAX_WAIT_S: Final = 900.0
+from tokensvc.domain.ports import LONGEST_PAUSE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +19,7 @@ class Patience:
     """How often and how long to wait: *first_s*, then twice as long each time, up to *most_s*."""
 
     first_s: float
-    most_s: float = MAX_WAIT_S
+    most_s: float = LONGEST_PAUSE_S
     jitter: float = 1.0
     """The share of a wait that is left to chance."""
     max_attempts: int | None = None
