@@ -20,6 +20,7 @@ from tokensvc.domain.ports import (
     BuriedEvent,
     Claim,
     InboxStatus,
+    RetriedEvent,
 )
 
 
@@ -168,6 +169,19 @@ class FakeInbox:
                 done=len(self._in_state("done")),
                 oldest_waiting_at=min((entry.received_at for entry in live), default=None),
             )
+
+    def retrying(self, *, after_number: int = 0, limit: int = 100) -> Sequence[RetriedEvent]:
+        with self._working():
+            put_off = {
+                lane.number: lane.due_at
+                for lane in self._lanes.values()
+                if lane.holding == "retrying" and lane.number > after_number
+            }
+            found = [(self._entries[number], put_off[number]) for number in sorted(put_off)]
+            return [
+                RetriedEvent(e.number, e.event, e.attempts, e.reason, e.received_at, due_at)
+                for e, due_at in found[:limit]
+            ]
 
     def buried(self, *, after_number: int = 0, limit: int = 100) -> Sequence[BuriedEvent]:
         with self._working():

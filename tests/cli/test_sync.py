@@ -130,6 +130,29 @@ def test_dead_as_json(inbox: FakeInbox) -> None:
     assert "profile" not in first
 
 
+def test_retrying(inbox: FakeInbox) -> None:
+    """What is tried again is listed with the reason, and when that is."""
+    heading, line = run(inbox, "retrying").stdout.splitlines()
+
+    assert heading.split()[-2:] == ["NEXT", "TRY"]
+    assert line.split() == ["3", "carol", "updated", "app", "timeout", "1", "2027-01-15T08:15:00Z"]
+
+
+def test_nothing_is_tried_again() -> None:
+    """Where nothing waits for another try it says so; a program gets no line."""
+    assert run(FakeInbox(), "retrying").stdout == "Nothing is tried again.\n"
+    assert run(FakeInbox(), "retrying", "--json").stdout == ""
+
+
+def test_retrying_as_json(inbox: FakeInbox) -> None:
+    """The same for a program, without what the user looks like."""
+    (shown,) = lines(run(inbox, "retrying", "--json"))
+
+    assert (shown["number"], shown["uid"], shown["reason"]) == (3, "carol", "timeout")
+    assert shown["next_try_at"] == "2027-01-15T08:15:00Z"
+    assert "profile" not in shown
+
+
 def test_replay(inbox: FakeInbox) -> None:
     """One event is due again, and the other stays where it is."""
     result = run(inbox, "replay", "2")
@@ -185,7 +208,11 @@ def test_drop(inbox: FakeInbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["status"], ["dead"], ["dead", "--json"], ["replay", "1"], ["drop", "1"]]
+    "arguments",
+    [
+        *(["status"], ["retrying"], ["retrying", "--json"], ["dead"], ["dead", "--json"]),
+        *(["replay", "1"], ["drop", "1"]),
+    ],
 )
 def test_storage_away(inbox: FakeInbox, arguments: list[str]) -> None:
     """A database that cannot be asked is said in our words: exit 75."""

@@ -255,6 +255,26 @@ def test_what_waits_behind(subject: Subject) -> None:
     assert EVERYTHING in [event.profile for event in behind]
 
 
+def test_what_is_retried_is_listed(subject: Subject) -> None:
+    """By number, page by page, with why and until when; what is tried by now is not."""
+    subject.put(an_event("1", "alice", profile=EVERYTHING), an_event("2", "alice"))
+    subject.put(an_event("3", "bob"), an_event("4", "carol"))
+    for seconds in (30, 20, 10):
+        subject.inbox.retry(subject.claim(), after_s=seconds, reason=f"busy_{seconds}")
+
+    listed = subject.inbox.retrying(limit=2)
+
+    assert [event.event.event_id for event in listed] == ["1", "3"]
+    first = listed[0]
+    assert (first.attempts, first.reason, first.event.profile) == (1, "busy_30", EVERYTHING)
+    assert (first.received_at, first.next_try_at) == (subject.clock(), subject.clock() + 30)
+    (last,) = subject.inbox.retrying(after_number=listed[-1].number)
+    assert last.event.uid == "carol"
+    subject.clock.pass_by(11)
+    subject.claim()
+    assert [event.event.uid for event in subject.inbox.retrying()] == ["alice", "bob"]
+
+
 def test_nothing_waits_behind(subject: Subject) -> None:
     """What was done or put aside is not behind anything."""
     subject.have_buried("1")

@@ -12,7 +12,7 @@ from tokensvc.adapters import inbox_work as work
 from tokensvc.adapters.database import Database
 from tokensvc.domain.accounts import UserEvent
 from tokensvc.domain.errors import StorageUnavailableError
-from tokensvc.domain.ports import BuriedEvent, Claim, InboxStatus
+from tokensvc.domain.ports import BuriedEvent, Claim, InboxStatus, RetriedEvent
 
 FORGOTTEN_AT_ONCE: Final = 500
 """Rows in one transaction, so that no writer waits for long."""
@@ -57,6 +57,10 @@ class SQLInbox:
     def status(self) -> InboxStatus:
         with self._database.read() as connection:
             return work.status(connection, self._now())
+
+    def retrying(self, *, after_number: int = 0, limit: int = 100) -> Sequence[RetriedEvent]:
+        with self._database.read() as connection:
+            return work.retrying(connection, after_number=after_number, limit=limit)
 
     def buried(self, *, after_number: int = 0, limit: int = 100) -> Sequence[BuriedEvent]:
         with self._database.read() as connection:

@@ -11,7 +11,7 @@ from tokensvc.adapters.stored_values import (
     stored_profile,
 )
 from tokensvc.domain.accounts import EventKind, UserEvent
-from tokensvc.domain.ports import BuriedEvent, Claim
+from tokensvc.domain.ports import BuriedEvent, Claim, RetriedEvent
 
 _OLDEST, _NEWEST = -(2**63), 2**63 - 1
 """What the column can hold; a sender may send any number."""
@@ -48,6 +48,18 @@ def buried_of(row: Row[Any]) -> BuriedEvent:
         reason=row.reason,
         received_at=row.received_at,
         buried_at=row.finished_at,
+    )
+
+
+def retried_of(row: Row[Any]) -> RetriedEvent:
+    """Return the event in *row*, which is put off until its lane is due."""
+    return RetriedEvent(
+        number=row.number,
+        event=event_of(row),
+        attempts=row.attempts,
+        reason=row.reason,
+        received_at=row.received_at,
+        next_try_at=row.due_at,
     )
 
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, tuple_, update
 
 from tokensvc.adapters import lanes
-from tokensvc.adapters.inbox_rows import buried_of, claim_of, event_of, event_row
-from tokensvc.adapters.tables import BURIED, DONE, EVENTS, WAITING
+from tokensvc.adapters.inbox_rows import buried_of, claim_of, event_of, event_row, retried_of
+from tokensvc.adapters.tables import BURIED, DONE, EVENTS, LANES, WAITING
 from tokensvc.domain.accounts import SHUTS_OUT, UserEvent
 from tokensvc.domain.errors import DeliveryConflictError, LeaseLostError
 from tokensvc.domain.ports import (
@@ -16,6 +16,7 @@ from tokensvc.domain.ports import (
     BuriedEvent,
     Claim,
     InboxStatus,
+    RetriedEvent,
 )
 
 _IS_IT: Final = EVENTS.c.number == bindparam("of_number")
@@ -178,6 +179,18 @@ def buried(connection: Connection, *, after_number: int, limit: int) -> Sequence
         .limit(limit)
     )
     return [buried_of(row) for row in rows]
+
+
+def retrying(connection: Connection, *, after_number: int, limit: int) -> list[RetriedEvent]:
+    """Return what is put off, by number."""
+    rows = connection.execute(
+        select(EVENTS, LANES.c.due_at)
+        .join(LANES, LANES.c.number == EVENTS.c.number)
+        .where(LANES.c.holding == "retrying", EVENTS.c.number > after_number)
+        .order_by(EVENTS.c.number)
+        .limit(limit)
+    )
+    return [retried_of(row) for row in rows]
 
 
 def replay(number: int, connection: Connection) -> bool:

@@ -8,18 +8,20 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec
+from typing import Concatenate, Final, ParamSpec, Protocol, TypeVar
 
 import click
 
 from tokensvc.cli.commands import Commands
 from tokensvc.cli.loading import demand_database, settings_or_exit
 from tokensvc.domain.errors import StorageUnavailableError
-from tokensvc.domain.ports import BuriedEvent, Inbox
+from tokensvc.domain.ports import BuriedEvent, Inbox, RetriedEvent
 from tokensvc.domain.times import utc_text
 from tokensvc.services_storage import storage_of
 
 P = ParamSpec("P")
+E = TypeVar("E", BuriedEvent, RetriedEvent)
+E_co = TypeVar("E_co", BuriedEvent, RetriedEvent, covariant=True)
 
 NOT_FOUND: Final = 1
 STORAGE_AWAY: Final = 75
@@ -30,6 +32,13 @@ NUMBER: Final = click.IntRange(1, 2**63 - 1)
 USER: Final = 1
 """The column of the uids, which may be as long as all others together."""
 SHORTEST_USER: Final = 12
+
+
+class Listing(Protocol[E_co]):
+    """One of the inbox's lists, page by page."""
+
+    def __call__(self, *, after_number: int, limit: int) -> Sequence[E_co]:
+        """Return the next page."""
 
 
 @click.group(cls=Commands)
@@ -90,17 +99,26 @@ def dead(inbox: Inbox, *, as_json: bool) -> None:
     """
     with _storage_faults_told():
         if as_json:
-            for event in _all_buried(inbox):
-                click.echo(json.dumps(_members(event)))
+            for event in _all(inbox.buried):
+                click.echo(json.dumps({**_members(event), "buried_at": utc_text(event.buried_at)}))
             return
-        rows = [_cells(event) for event in _all_buried(inbox)]
-    if not rows:
-        click.echo("Nothing was put aside.")
+        rows = [(*_cells(event), utc_text(event.buried_at)) for event in _all(inbox.buried)]
+    _print_table("PUT ASIDE", rows, "Nothing was put aside.")
+
+
+@sync.command()
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
+@with_inbox
+def retrying(inbox: Inbox, *, as_json: bool) -> None:
+    """List what could not be applied yet, why, and when it is tried again."""
+    with _storage_faults_told():
+        found = [*_all(inbox.retrying)]
+    if as_json:
+        for event in found:
+            click.echo(json.dumps({**_members(event), "next_try_at": utc_text(event.next_try_at)}))
         return
-    heading = ("NUMBER", "USER", "FACT", "SOURCE", "REASON", "TRIES", "PUT ASIDE")
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for line in table([heading, *rows], width):
-        click.echo(line)
+    rows = [(*_cells(event), utc_text(event.next_try_at)) for event in found]
+    _print_table("NEXT TRY", rows, "Nothing is tried again.")
 
 
 @sync.command()
@@ -116,7 +134,7 @@ def replay(inbox: Inbox, number: int | None, *, is_all: bool) -> None:
         click.echo(f"{number} is tried again.")
         return
     with _storage_faults_told():
-        count = sum(inbox.replay(event.number) for event in [*_all_buried(inbox)])
+        count = sum(inbox.replay(event.number) for event in [*_all(inbox.buried)])
     click.echo(f"{count} tried again.")
 
 
@@ -146,15 +164,15 @@ def _demand_found(act: Callable[[], bool], number: int) -> None:
         sys.exit(NOT_FOUND)
 
 
-def _all_buried(inbox: Inbox) -> Iterator[BuriedEvent]:
-    """Walk through all that were put aside when their page is read."""
+def _all(listing: Listing[E]) -> Iterator[E]:
+    """Walk through all that are in the list when their page is read."""
     after_number = 0
-    while page := inbox.buried(after_number=after_number, limit=PAGE):
+    while page := listing(after_number=after_number, limit=PAGE):
         yield from page
         after_number = page[-1].number
 
 
-def _members(event: BuriedEvent) -> dict[str, object]:
+def _members(event: BuriedEvent | RetriedEvent) -> dict[str, object]:
     return {
         "number": event.number,
         "uid": event.event.uid,
@@ -165,14 +183,22 @@ def _members(event: BuriedEvent) -> dict[str, object]:
         "reason": event.reason,
         "attempts": event.attempts,
         "received_at": utc_text(event.received_at),
-        "buried_at": utc_text(event.buried_at),
     }
 
 
-def _cells(event: BuriedEvent) -> tuple[str, ...]:
-    fact = event.event
-    times = (str(event.attempts), utc_text(event.buried_at))
-    return (str(event.number), fact.uid, fact.kind.value, fact.source, event.reason, *times)
+def _cells(event: BuriedEvent | RetriedEvent) -> tuple[str, ...]:
+    number, fact, tries = str(event.number), event.event, str(event.attempts)
+    return (number, fact.uid, fact.kind.value, fact.source, event.reason, tries)
+
+
+def _print_table(last: str, rows: Sequence[Sequence[str]], nothing: str) -> None:
+    if not rows:
+        click.echo(nothing)
+        return
+    heading = ("NUMBER", "USER", "FACT", "SOURCE", "REASON", "TRIES", last)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for line in table([heading, *rows], width):
+        click.echo(line)
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> Iterator[str]:

@@ -81,6 +81,18 @@ class BuriedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class RetriedEvent:
+    """An event that has failed, and is to be tried again."""
+
+    number: int
+    event: UserEvent
+    attempts: int
+    reason: str
+    received_at: float
+    next_try_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class InboxStatus:
     """How much is where; times are UNIX seconds, None where there is nothing."""
 
@@ -141,6 +153,9 @@ class Inbox(Protocol):
 
     def status(self) -> InboxStatus:
         """Return how much is where."""
+
+    def retrying(self, *, after_number: int = 0, limit: int = 100) -> Sequence[RetriedEvent]:
+        """Return the events whose pause is not over, by their number, *limit* at most."""
 
     def buried(self, *, after_number: int = 0, limit: int = 100) -> Sequence[BuriedEvent]:
         """Return dead letters by their number, *limit* at most."""

@@ -105,6 +105,7 @@ class EventWork:
     def _tell(self, name: str, claim: Claim, *, reason: str = "", is_alarm: bool = False) -> None:
         facts: dict[str, str | int | float] = {
             "number": claim.number,
+            "uid": claim.event.uid,
             "kind": claim.event.kind.value,
             "source": claim.event.source,
             "attempts": claim.attempts,
