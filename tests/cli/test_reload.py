@@ -46,6 +46,7 @@ def test_rotated_secret_is_in_force_within_ten_seconds(tmp_path: Path) -> None:
             vendor_url=vendor.url,
             TOKENSVC_SESSIONS=json.dumps([table]),
             TOKENSVC_SERVER__WORKERS="2",
+            TOKENSVC_LIMITS__FAILED_PER_ADDRESS="100000 per minute",
             **GENEROUS,
         ) as process,
     ):
