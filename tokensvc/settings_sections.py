@@ -283,5 +283,6 @@ class ServerSettings(Section):
     host: Text = "127.0.0.1"
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
+    pin_workers: bool = True
     threads: Annotated[int, Field(ge=2, le=10_000)] = 192
     backlog: Annotated[int, Field(ge=128, le=65_535)] = 2048

@@ -21,6 +21,7 @@ from granian.http import HTTP1Settings
 
 from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
+from tokensvc.cli.cores import Cores, usable_cores
 from tokensvc.cli.last_good import LAST_GOOD, inherited_settings
 from tokensvc.cli.loading import demand_storage, settings_or_exit
 from tokensvc.cli.orphaned import end_when_orphaned
@@ -36,6 +37,8 @@ MAX_CONNECTIONS: Final = 10_000
 DRAIN_MARGIN_S: Final = 5
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _ENDINGS: Final = {signal.SIGINT, signal.SIGTERM}
+_pinning: Final[list[Cores]] = []
+"""What the parent has for its workers, which inherit it: nothing, or their cores."""
 
 
 class NotAdvice(logging.Filter):
@@ -99,6 +102,9 @@ def run_server(settings: Settings) -> None:
     host = "127.0.0.1" if server.host == "localhost" else server.host
     _demand_free_port(host, server.port)
     os.register_at_fork(before=_block_endings, after_in_parent=_unblock_endings)
+    workers = server.workers or len(usable_cores())
+    if server.pin_workers:
+        _pinning.append(Cores(workers))
     granian = Granian(
         "tokensvc.cli.serve:worker_application",
         factory=True,
@@ -106,7 +112,7 @@ def run_server(settings: Settings) -> None:
         port=server.port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
-        workers=server.workers or os.cpu_count() or 1,
+        workers=workers,
         blocking_threads=server.threads,
         backlog=server.backlog,
         backpressure=MAX_CONNECTIONS,
@@ -124,6 +130,8 @@ def run_server(settings: Settings) -> None:
         granian.serve()
     finally:
         LAST_GOOD.rest()
+        while _pinning:
+            _pinning.pop().close()
 
 
 def drain_s(settings: Settings) -> int:
@@ -224,6 +232,8 @@ def worker_application() -> Flask:
     notify = app.extensions["tokensvc"].notify
     for event in events:
         notify(event)
+    for cores in _pinning:
+        cores.take_soon(notify)
     end_when_orphaned(drain_s=drain_s(settings), notify=notify)
     return app
 

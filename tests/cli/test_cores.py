@@ -1,0 +1,130 @@
+"""Each web process on a core of its own."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import Notices
+from tests.processes import Process, serving
+from tests.raw_server import an_answer, raw_server
+from tokensvc.cli.cores import Cores, usable_cores
+
+SOON_S = 20.0
+ALL = set(usable_cores())
+
+pytestmark = pytest.mark.skipif(len(ALL) < 2, reason="needs two cores: run it where there are")
+
+
+class Child:
+    """A forked process that asks for a core, and goes on until it is told to end."""
+
+    def __init__(self, cores: Cores) -> None:
+        context = multiprocessing.get_context("fork")
+        self._pipe, theirs = context.Pipe()
+        self.process = context.Process(target=self._run, args=(cores, theirs))
+        self.process.start()
+        self.at_first = self.ask()
+
+    @staticmethod
+    def _run(cores: Cores, pipe: Connection) -> None:
+        cores.take_soon(Notices())
+        while pipe.recv():
+            pipe.send(os.sched_getaffinity(0))
+
+    def ask(self) -> set[int]:
+        """Return the cores that it may use."""
+        self._pipe.send("which?")
+        found: set[int] = self._pipe.recv()
+        return found
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.join()
+
+
+@pytest.fixture
+def cores() -> Iterator[Cores]:
+    """Return what hands out the cores, to as many as there are."""
+    with closing(Cores(len(ALL))) as made:
+        yield made
+
+
+@pytest.fixture
+def children() -> Iterator[list[Child]]:
+    """Return where a test puts its children, which end with it."""
+    started: list[Child] = []
+    yield started
+    for child in started:
+        child.kill()
+
+
+def test_each_process_has_a_core(cores: Cores, children: list[Child]) -> None:
+    """As many as there are cores get one each, and the parent keeps all."""
+    children += [Child(cores) for _ in ALL]
+
+    assert sorted(core for child in children for core in child.at_first) == sorted(ALL)
+    assert os.sched_getaffinity(0) == ALL
+
+
+def test_core_of_a_killed_process_is_taken(cores: Cores, children: list[Child]) -> None:
+    """One that finds none may use all, and takes the first that becomes free."""
+    children += [Child(cores) for _ in ALL]
+    late = Child(cores)
+    children.append(late)
+
+    children[0].kill()
+    deadline = time.monotonic() + SOON_S
+    while late.ask() == ALL and time.monotonic() < deadline:
+        time.sleep(0.05)
+
+    assert late.at_first == ALL
+    assert late.ask() == children[0].at_first
+
+
+def test_few_processes_may_use_all(children: list[Child]) -> None:
+    """With fewer processes than cores nobody is kept to one."""
+    with closing(Cores(len(ALL) - 1)) as few:
+        children.append(Child(few))
+
+    assert children[0].at_first == ALL
+
+
+def affinities(process: Process) -> list[set[int]]:
+    """Return the cores of each thread group below the server."""
+    pid = process.popen.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [
+        {
+            core
+            for thread in Path(f"/proc/{child}/task").iterdir()
+            for core in os.sched_getaffinity(int(thread.name))
+        }
+        for child in children
+        if len(list(Path(f"/proc/{child}/task").iterdir())) > 1
+    ]
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_server_keeps_each_worker_to_a_core(tmp_path: Path, is_pinned: bool) -> None:  # noqa: FBT001
+    """With all of its threads, and unless the settings say otherwise."""
+    chosen = {
+        "TOKENSVC_SERVER__WORKERS": "0",
+        "TOKENSVC_SERVER__PIN_WORKERS": str(is_pinned).lower(),
+    }
+    with (
+        raw_server(an_answer(b"{}")) as vendor,
+        serving(tmp_path, vendor_url=vendor.url, **chosen) as process,
+    ):
+        deadline = time.monotonic() + SOON_S
+        while len(affinities(process)) < len(ALL) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        found = affinities(process)
+
+    wanted = [{core} for core in sorted(ALL)] if is_pinned else [ALL] * len(ALL)
+    assert sorted(found, key=min) == wanted

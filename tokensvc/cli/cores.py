@@ -1,0 +1,70 @@
+"""Cores: where there is a web process for each core, each keeps to one."""
+
+import fcntl
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Final
+
+from tokensvc.adapters.background import Periodic
+from tokensvc.domain.audit import Notify
+
+LOOK_EVERY_S: Final = 1.0
+
+
+def usable_cores() -> Sequence[int]:
+    """Return the cores that this process may use; where nobody tells, as many as there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return range(os.cpu_count() or 1)
+
+
+class Cores:
+    """Hands out this process' cores to its children, to each for its lifetime.
+
+    One interpreter runs one thread at a time. Where its threads are on two cores, each
+    hand-over from one to the other has to wake a core up, and a quarter of the CPU went
+    there (docs/performance.md). Where processes are fewer than cores they are left to
+    the system, as everywhere but on Linux.
+    """
+
+    def __init__(self, processes: int) -> None:
+        cores = usable_cores() if hasattr(os, "sched_setaffinity") else ()
+        self._cores = cores if 1 < len(cores) <= processes else ()
+        # A lock on one of its bytes is a process' own: a fork does not inherit it, and its
+        # end, however it comes, leaves the core to the one that takes its place.
+        self._taken = TemporaryFile(buffering=0)  # noqa: SIM115 (open as long as the server is)
+
+    def take(self) -> bool:
+        """Keep this process to a core that none of its siblings has, if there is one."""
+        for place, core in enumerate(self._cores):
+            try:
+                fcntl.lockf(self._taken, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+            except OSError:
+                continue
+            _keep_to(core)
+            return True
+        return False
+
+    def take_soon(self, notify: Notify) -> None:
+        """Take a core, or else the first that becomes free: an old process may still end."""
+        if self._cores and not self.take():
+            Periodic("core", self._look, notify=notify).start()
+
+    def close(self) -> None:
+        """Hand out no more."""
+        self._taken.close()
+
+    def _look(self) -> float:
+        return threading.TIMEOUT_MAX if self.take() else LOOK_EVERY_S
+
+
+def _keep_to(core: int) -> None:
+    """Keep all threads of this process to *core*; those to come inherit it."""
+    for thread in Path("/proc/self/task").iterdir():
+        try:
+            os.sched_setaffinity(int(thread.name), {core})
+        except ProcessLookupError:
+            continue
