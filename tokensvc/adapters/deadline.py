@@ -13,9 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from tokensvc.adapters.connecting import RESOLVER, Resolver
+
+TOLERANCE_S: Final = 0.02
+"""How much longer than it may one read can take."""
 
 
 @dataclass(slots=True)
@@ -56,24 +59,31 @@ def current_exchange() -> Exchange:
 
 
 class DeadlineReader(io.RawIOBase):
-    """Reads a socket for as long as there is time.
+    """Reads a socket for as long as there is time, and *read_s* at most for more of it."""
 
-    What the socket's time-out is at the beginning is how long it waits for more, each time.
-    """
-
-    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket, read_s: float) -> None:
         self._raw = raw
         self._connection = connection
-        self._read_s = connection.gettimeout() or 0.0
+        self._read_s = read_s
         self._exchange = current_exchange()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (any buffer)
-        self._connection.settimeout(self._exchange.left_s(self._read_s))
+        wait_at_most(self._connection, self._exchange.left_s(self._read_s))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
         self._raw.close()
         super().close()
+
+
+def wait_at_most(connection: socket.socket, seconds: float) -> None:
+    """Set the time-out of *connection*, unless it is about that already.
+
+    To set it lets go of the interpreter, for which dozens of threads may be waiting.
+    """
+    timeout_s = connection.gettimeout()
+    if timeout_s is None or not 0 <= timeout_s - seconds <= TOLERANCE_S:
+        connection.settimeout(seconds)

@@ -22,7 +22,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.wait import wait_for_read
 
 from tokensvc.adapters.connecting import open_socket
-from tokensvc.adapters.deadline import DeadlineReader, current_exchange
+from tokensvc.adapters.deadline import DeadlineReader, current_exchange, wait_at_most
 
 _AT_ONCE: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 _PORTS: Final = {"http": 80, "https": 443}
@@ -111,7 +111,8 @@ def _close_all(connections: "list[_Connection]") -> None:
 class _Answer(HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(DeadlineReader(self.fp.detach(), sock))
+        read_s = sock.gettimeout() or 0.0
+        self.fp = io.BufferedReader(DeadlineReader(self.fp.detach(), sock, read_s))
 
 
 class _Connection(HTTPConnection):
@@ -150,7 +151,7 @@ class _Connection(HTTPConnection):
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         self.request(request.method or "", target, request.body or None, dict(request.headers))
         exchange = current_exchange()
-        self.sock.settimeout(exchange.left_s(read_s))
+        wait_at_most(self.sock, exchange.left_s(read_s))
         exchange.is_sent = True
         self.sock.sendall(self._leaving)
         self._leaving.clear()

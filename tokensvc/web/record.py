@@ -1,9 +1,9 @@
 """Opens a record for each request, closes it, and shows it to the observers."""
 
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -37,7 +37,7 @@ def keep_records(app: Flask, recording: Recording) -> None:
     def open_record() -> None:
         g.started = time.perf_counter()
         g.record = RequestRecord(
-            request_id=_request_id(),
+            request_id=request_id_of(request.headers.get("X-Request-Id", "")),
             started_at=recording.now(),
             method=request.method[:16],
             route=request.url_rule.rule if request.url_rule else None,
@@ -75,9 +75,13 @@ def note_vendor_call(call: VendorCall) -> None:
         current_record().vendor_calls.append(call)
 
 
-def _request_id() -> str:
-    proposed = request.headers.get("X-Request-Id", "")
-    return proposed if _SANE_ID.fullmatch(proposed) else uuid.uuid4().hex
+def request_id_of(proposed: str) -> str:
+    """Return the caller's own id of the request if it is a sane one, or else a new one.
+
+    Nobody is the safer for not guessing it; the system's own chance lets go of the
+    interpreter each time. A forked process is seeded anew.
+    """
+    return proposed if _SANE_ID.fullmatch(proposed) else f"{random.getrandbits(128):032x}"
 
 
 def _show(record: RequestRecord, observe: Observer) -> None:
