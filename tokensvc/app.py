@@ -86,6 +86,7 @@ def app_around(services: Services, settings: Settings) -> Flask:
     )
     app.register_blueprint(operations_blueprint(services.is_ready, services.metrics))
     app.register_blueprint(documentation_blueprint())
+    app.wsgi_app = services.shed(app.wsgi_app)  # type: ignore[assignment,method-assign]
     return app
 
 

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TextIO
+from wsgiref.types import WSGIApplication
 
 from flask_limiter import Limiter
 from limits import parse_many
@@ -13,6 +15,7 @@ from limits.strategies import MovingWindowRateLimiter
 from tokensvc.adapters.accounts import SQLAccounts
 from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.adapters.background import Periodic
+from tokensvc.adapters.bulkhead import Bulkhead
 from tokensvc.adapters.errand import errand_within
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
@@ -43,6 +46,7 @@ from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import RouteLimiter, caller
 from tokensvc.web.operations import Exposition
 from tokensvc.web.record import Recording
+from tokensvc.web.shedding import Crowd, Shedding
 from tokensvc.web.tokens import ChatApp, TokenRoom
 from tokensvc.web.webhooks import WebhookRoom
 
@@ -64,6 +68,8 @@ class Services:
     """Is told of what happens beside the requests."""
     key_sets: tuple[RemoteKeys, ...] = ()
     """Those that are fetched, once a door has started them."""
+    shed: Callable[[WSGIApplication], WSGIApplication] = lambda inner: inner
+    """Puts in front of the app what refuses logins for which there is no room."""
     background: Sequence[Periodic] = ()
     """What else goes on beside the requests; a door starts it."""
 
@@ -91,18 +97,17 @@ def assemble(
     watcher = SecretWatcher((*secrets.files(), *webhook_secrets.files()), notify=notify)
     remote = remote_keys(settings, notify=notify, clock=clock)
     storage = storage_of(settings, now=now)
+    directory = chat_directory(settings, secrets, clock, notify)
     return Services(
         tokens=TokenRoom(
             verifier=_verifier(settings, {**secrets.session_keys, **remote}, now),
             failed_attempts=_failed_attempts(settings),
             issuer=TokenIssuer(
-                chat_directory(settings, secrets, clock, notify),
+                directory,
                 provisioning_of(settings),
                 *_memory(settings, storage, clock, notify),
             ),
-            one_deadline=partial(
-                errand_within, settings.cometchat.total_timeout_s, clock.monotonic
-            ),
+            one_deadline=_one_deadline(settings, clock),
             fingerprinter=Fingerprinter(secrets.log_key),
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
             now=now,
@@ -116,6 +121,7 @@ def assemble(
         watcher=watcher,
         notify=notify,
         key_sets=tuple(remote.values()),
+        shed=_shedding(directory.upstream.policy.bulkhead, metrics, clock, notify),
         background=watcher.background(),
     )
 
@@ -129,6 +135,24 @@ def _log(
     metrics = Metrics() if settings.http.metrics else None
     notify.readers = (audit_log.note, metrics.note) if metrics else (audit_log.note,)
     return notify, audit_log, metrics
+
+
+def _one_deadline(
+    settings: Settings, clock: Clocks
+) -> Callable[[], AbstractContextManager[object]]:
+    return partial(errand_within, settings.cometchat.total_timeout_s, clock.monotonic)
+
+
+def _shedding(
+    places: Bulkhead, metrics: Metrics | None, clock: Clocks, notify: Notify
+) -> Callable[[WSGIApplication], Shedding]:
+    return partial(
+        Shedding,
+        crowd=Crowd(places.inside, places.is_full),
+        counters=(metrics,) if metrics else (),
+        notify=notify,
+        clock=clock.monotonic,
+    )
 
 
 def _recording(

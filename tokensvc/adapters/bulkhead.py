@@ -16,25 +16,42 @@ class Bulkhead:
     """
 
     def __init__(self, limit: int, *, max_waiting: int = 0, wait_s: float = 0.1) -> None:
-        self._places = threading.BoundedSemaphore(limit)
-        self._waiting = threading.Semaphore(max_waiting)
+        self._limit = limit
+        self._max_waiting = max_waiting
         self._wait_s = wait_s
+        self._changed = threading.Condition()
+        self._held = 0
+        self._waiting = 0
+
+    def inside(self) -> int:
+        """How many hold a place or wait for one."""
+        return self._held + self._waiting
+
+    def is_full(self) -> bool:
+        """Whether whoever came now would be refused at once."""
+        return self._held >= self._limit and self._waiting >= self._max_waiting
 
     @contextmanager
     def place(self) -> Iterator[None]:
         """Hold one place for the length of the block, or raise `OverloadedError`."""
-        if not self._places.acquire(blocking=False):
-            self._wait_for_place()
+        with self._changed:
+            if self._held >= self._limit:
+                self._wait_for_place()
+            self._held += 1
         try:
             yield
         finally:
-            self._places.release()
+            with self._changed:
+                self._held -= 1
+                if self._waiting:
+                    self._changed.notify()
 
     def _wait_for_place(self) -> None:
-        if not self._waiting.acquire(blocking=False):
+        if self._waiting >= self._max_waiting:
             raise OverloadedError
+        self._waiting += 1
         try:
-            if not self._places.acquire(timeout=self._wait_s):
+            if not self._changed.wait_for(lambda: self._held < self._limit, self._wait_s):
                 raise OverloadedError
         finally:
-            self._waiting.release()
+            self._waiting -= 1

@@ -4,7 +4,7 @@ import math
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from flask import Flask, Response, json
 from flask.typing import ResponseReturnValue
@@ -91,25 +91,34 @@ def problem(error: TokenServiceError) -> Response:
     """Return the one answer to *error*, and write it into the record."""
     record = current_record()
     record.name_failure(error)
-    status = status_of(type(error))
-    body: dict[str, object] = {
+    document = problem_of(error, record.request_id)
+    headers = headers_of(document)
+    if isinstance(error, SessionError):
+        headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
+    return Response(json.dumps(document), document["status"], headers)
+
+
+def problem_of(error: TokenServiceError, request_id: str) -> dict[str, Any]:
+    """Return what the answer to *error* says."""
+    document = {
         "type": f"urn:tokensvc:problem:{error.code}",
         "title": error.title,
-        "status": status,
+        "status": status_of(type(error)),
         "code": error.code,
         "action": error.action,
-        "requestId": record.request_id,
+        "requestId": request_id,
     }
-    answer = Response(status=status, mimetype="application/problem+json")
     if error.retry_after_s is not None:
-        retry_after = max(1, math.ceil(error.retry_after_s))
-        body["retryAfter"] = retry_after
-        answer.headers["Retry-After"] = str(retry_after)
-    if isinstance(error, SessionError):
-        answer.headers["WWW-Authenticate"] = 'Bearer error="invalid_token"'
-    answer.headers["Cache-Control"] = "no-store"
-    answer.data = json.dumps(body)
-    return answer
+        document["retryAfter"] = max(1, math.ceil(error.retry_after_s))
+    return document
+
+
+def headers_of(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers of the answer that says *document*."""
+    headers = {"Content-Type": "application/problem+json", "Cache-Control": "no-store"}
+    if "retryAfter" in document:
+        headers["Retry-After"] = str(document["retryAfter"])
+    return headers
 
 
 def status_of(kind: type[TokenServiceError]) -> int:

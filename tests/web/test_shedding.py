@@ -1,0 +1,177 @@
+"""Shedding: more logins than there is room for."""
+
+import json
+from collections.abc import Iterable
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+import pytest
+from werkzeug.datastructures import Headers
+from werkzeug.test import Client, EnvironBuilder, TestResponse
+
+from tests.builders import a_service
+from tests.fakes import Notices
+from tests.upstreams import Clock
+from tokensvc.domain.audit import RequestRecord
+from tokensvc.web.shedding import MOST_COMPUTING, ROUTE, USUAL_PER_S, Crowd, Shedding
+
+MANY = USUAL_PER_S + 30
+
+
+class Subject:
+    """Shedding in front of an application that counts what comes through."""
+
+    def __init__(self) -> None:
+        self.in_flight, self.is_full = 0, False
+        self.came: list[str] = []
+        self.counted: list[RequestRecord] = []
+        self.notices, self.clock = Notices(), Clock()
+        self.inside = 0
+        """How many more logins come while one is under way."""
+        self.wsgi = Shedding(
+            self._application,
+            Crowd(lambda: self.in_flight, lambda: self.is_full),
+            counters=[self.counted.append],
+            notify=self.notices,
+            clock=self.clock,
+        )
+
+    def ask(self, path: str = ROUTE, method: str = "POST", **headers: str) -> TestResponse:
+        return Client(self.wsgi).open(EnvironBuilder(path, method=method, headers=Headers(headers)))
+
+    def statuses(self, count: int) -> list[int]:
+        return [self.ask().status_code for _ in range(count)]
+
+    def _application(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        self.came.append(environ["PATH_INFO"])
+        if self.inside:
+            self.inside -= 1
+            self.ask()
+        start_response("201 CREATED", [])
+        return [b"{}"]
+
+
+@pytest.fixture
+def subject() -> Subject:
+    """Return an application with room for everybody, until a test says otherwise."""
+    return Subject()
+
+
+def test_there_is_room(subject: Subject) -> None:
+    """Nobody is refused, and nothing is told."""
+    assert subject.statuses(MANY) == [201] * MANY
+    assert (subject.counted, subject.notices.names()) == ([], [])
+
+
+def test_no_place_is_free(subject: Subject) -> None:
+    """A few a second go the usual way and have their lines in the log; the rest come later."""
+    subject.is_full = True
+
+    assert subject.statuses(MANY) == [201] * USUAL_PER_S + [503] * 30
+    subject.clock.advance(1)
+    assert subject.ask("/livez", "GET").status_code == 201
+    assert subject.notices.events[0].facts == {"count": 30}
+    assert [(event.name, event.is_alarm) for event in subject.notices.events] == [
+        ("logins_shed", True)
+    ]
+    assert subject.statuses(MANY) == [201] * USUAL_PER_S + [503] * 30
+
+
+@pytest.mark.parametrize(("under_way", "last"), [(MOST_COMPUTING - 1, 201), (MOST_COMPUTING, 503)])
+def test_many_want_the_interpreter(subject: Subject, under_way: int, last: int) -> None:
+    """So many that are under way and wait for nobody make each other wait."""
+    subject.is_full = True
+    subject.statuses(USUAL_PER_S)
+    subject.is_full = False
+    statuses: list[int] = []
+    subject.inside = under_way
+    ask = subject.ask
+
+    def ask_and_note() -> TestResponse:
+        answer = ask()
+        statuses.append(answer.status_code)
+        return answer
+
+    subject.ask = ask_and_note  # type: ignore[assignment,method-assign]
+    subject.ask()
+
+    assert statuses[0] == last
+    assert set(statuses[1:]) == {201}
+
+
+def test_who_waits_for_cometchat_wants_no_interpreter(subject: Subject) -> None:
+    """Those in flight cost nothing meanwhile."""
+    subject.is_full = True
+    subject.statuses(USUAL_PER_S)
+    subject.is_full = False
+    subject.in_flight = 40
+    subject.inside = MOST_COMPUTING + 39
+
+    subject.ask()
+
+    assert len(subject.came) == USUAL_PER_S + MOST_COMPUTING + 40
+
+
+def test_answer_is_a_problem(subject: Subject) -> None:
+    """It looks like every other refusal, with the caller's own request id."""
+    subject.is_full = True
+    subject.statuses(USUAL_PER_S)
+
+    answer = subject.ask(**{"X-Request-Id": "mine-1"})
+
+    assert json.loads(answer.data) == {
+        "type": "urn:tokensvc:problem:directory_unavailable",
+        "title": "The service is busy at the moment",
+        "status": 503,
+        "code": "directory_unavailable",
+        "action": "retry",
+        "requestId": "mine-1",
+        "retryAfter": 1,
+    }
+    assert answer.mimetype == "application/problem+json"
+    assert {name: answer.headers[name] for name in ("Retry-After", "X-Request-Id")} == {
+        "Retry-After": "1",
+        "X-Request-Id": "mine-1",
+    }
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_metrics_count_it(subject: Subject) -> None:
+    """There is no line, but the counters know."""
+    subject.is_full = True
+    subject.statuses(USUAL_PER_S + 1)
+
+    (record,) = subject.counted
+    assert (record.route, record.status, record.outcome, record.reason) == (
+        ROUTE,
+        503,
+        "directory_unavailable",
+        "logins_shed",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "headers"),
+    [
+        ("/livez", "GET", {}),
+        ("/v1/webhooks/app", "POST", {}),
+        (ROUTE, "OPTIONS", {}),
+        (ROUTE, "POST", {"Origin": "https://app.example.test"}),
+    ],
+    ids=["probe", "delivery", "preflight", "browser"],
+)
+def test_others_are_let_through(
+    subject: Subject, path: str, method: str, headers: dict[str, str]
+) -> None:
+    """Probes and deliveries are none of it; and a page could not read an answer without CORS."""
+    subject.is_full = True
+    subject.statuses(MANY)
+
+    assert subject.ask(path, method, **headers).status_code == 201
+
+
+def test_it_stands_in_front_of_the_service() -> None:
+    """The service is shipped with it."""
+    assert isinstance(a_service().app.wsgi_app, Shedding)

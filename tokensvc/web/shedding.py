@@ -1,0 +1,122 @@
+"""Shedding: logins that cannot be served in time are refused before they cost anything."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from tokensvc.domain.audit import Notify, Observer, OperationalEvent, RequestRecord
+from tokensvc.domain.errors import OverloadedError
+from tokensvc.web.problems import headers_of, problem_of
+from tokensvc.web.record import request_id_of
+
+ROUTE: Final = "/v1/auth-tokens"
+MOST_COMPUTING: Final = 64
+"""Logins of a process that are under way and do not wait for CometChat. They share one core:
+so many are some 40 ms of it, and the next one would only wait longer with all of them."""
+USUAL_PER_S: Final = 20
+"""Logins without room that still go the usual way, where each has its line in the log."""
+TOLD_EVERY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """How many logins are somewhere inside."""
+
+    in_flight: Callable[[], int]
+    """Those that ask CometChat, or wait for a place to do so."""
+    is_full: Callable[[], bool]
+    """Whether one more would find neither."""
+
+
+class Shedding:
+    """A WSGI application around another one, which gets the logins that there is room for.
+
+    With twice as many as can be served, to refuse one in the usual way costs half as
+    much as to serve it, and takes as long: then nobody is served in time. Here it is
+    a few lines of code, no line in the log, and one event a second that counts them
+    (`logins_shed`). The first few of each second go the usual way, and those of browsers
+    all do, for its CORS headers.
+    """
+
+    def __init__(
+        self,
+        application: WSGIApplication,
+        crowd: Crowd,
+        *,
+        counters: Sequence[Observer] = (),
+        notify: Notify,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._application = application
+        self._crowd = crowd
+        self._counters = counters
+        self._notify = notify
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._shed = 0
+        self._usual = 0
+        self._told_at = clock()
+        self._error = OverloadedError("logins_shed")
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if self._usual:
+            self._tell()
+        if environ["PATH_INFO"] != ROUTE or environ["REQUEST_METHOD"] != "POST":
+            return self._application(environ, start_response)
+        with self._lock:
+            is_let_in = self._is_let_in(environ)
+            self._inside += is_let_in
+            self._shed += not is_let_in
+        if not is_let_in:
+            return self._refuse(environ, start_response)
+        try:
+            return self._application(environ, start_response)
+        finally:
+            with self._lock:
+                self._inside -= 1
+
+    def _is_let_in(self, environ: WSGIEnvironment) -> bool:
+        computing = self._inside - self._crowd.in_flight()
+        if computing < MOST_COMPUTING and not self._crowd.is_full():
+            return True
+        if "HTTP_ORIGIN" not in environ and self._usual >= USUAL_PER_S:
+            return False
+        self._usual += 1
+        return True
+
+    def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        record = RequestRecord(
+            request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID", "")),
+            started_at=0.0,
+            method="POST",
+            route=ROUTE,
+        )
+        document = problem_of(self._error, record.request_id)
+        record.name_failure(self._error)
+        record.status = document["status"]
+        for count in self._counters:
+            count(record)
+        headers = {
+            "X-Request-Id": record.request_id,
+            "X-Content-Type-Options": "nosniff",
+            **headers_of(document),
+        }
+        body = json.dumps(document).encode("ascii")
+        fields = [*headers.items(), ("Content-Length", str(len(body)))]
+        start_response(f"{record.status} SERVICE UNAVAILABLE", fields)
+        return [body]
+
+    def _tell(self) -> None:
+        """Begin a new second, if one is over, and tell how many were refused in it."""
+        with self._lock:
+            now = self._clock()
+            if now - self._told_at < TOLD_EVERY_S:
+                return
+            count, self._shed, self._usual, self._told_at = self._shed, 0, 0, now
+        if count:
+            self._notify(OperationalEvent("logins_shed", {"count": count}, is_alarm=True))
