@@ -199,7 +199,7 @@ def _half(connection: socket.socket) -> None:
         (_drip, "timeout"),
         (_reset, "connection_failed"),
         (_half, "connection_failed"),
-        (_dripping(b"", b"H"), "timeout"),
+        (_dripping(b"HTTP/1.1 200 O", b"K"), "timeout"),
         (_dripping(b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"), "timeout"),
         (_dripping(STATUS_LINE, b"x"), "timeout"),
         (_dripping(CHUNKED, b"0"), "timeout"),
@@ -211,17 +211,9 @@ def _half(connection: socket.socket) -> None:
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "connection_failed"),
     ],
     ids=[
-        *("hang", "drip", "status line", "interim answers", "header", "chunk size"),
-        *(
-            "chunk extension",
-            "trailers",
-            "redirect",
-            "early hints",
-            "reset",
-            "half",
-            "not http",
-            "bad chunk",
-        ),
+        *("hang", "drip", "reset", "half", "status line", "interim answers", "header"),
+        *("chunk size", "chunk extension", "trailers", "redirect", "early hints"),
+        *("not http", "bad chunk"),
     ],
 )
 def test_failures_have_a_word(answer: bytes | Conversation, reason: str) -> None:
@@ -256,12 +248,63 @@ def test_interim_answer_does_not_shift_the_next() -> None:
 
 
 def test_libraries_do_not_log_what_was_sent(caplog: pytest.LogCaptureFixture) -> None:
-    """A malformed header is a warning of urllib3's that quotes it: it is not written."""
+    """A malformed header is no answer, and nobody quotes it."""
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\ncanary without a colon\r\n\r\n{}"
-    with raw_server(answer) as server:
-        a_client(server.url).send("POST", "/users", b"{}", KEY)
 
+    assert failure_of(answer) == "connection_failed"
     assert caplog.text == ""
+
+
+def test_what_is_behind_an_answer_is_nobodys(caplog: pytest.LogCaptureFixture) -> None:
+    """Bytes that nobody asked for spoil no answer, and are not read as the next one."""
+    with raw_server(OK + OK.replace(b"{}", b"[]"), OK) as server:
+        client = a_client(server.url)
+        bodies = [client.send("POST", "/users", b"{}", KEY).body for _ in range(2)]
+
+    assert (server.connections, bodies) == (2, [b"{}", b"{}"])
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/users/a b", {}),
+        ("/users/a\r\nX: y", {}),
+        ("/users/\u00e9", {}),
+        ("/users", {"apikey": "key\r\nX: y"}),
+        ("/users", {"apikey": "key\n"}),
+        ("/users", {"apikey": "key\0"}),
+        ("/users", {"apikey": "\u20ac"}),
+    ],
+)
+def test_what_would_be_two_requests_is_not_sent(path: str, headers: dict[str, str]) -> None:
+    """Whatever got into a path or a header by mistake, one request stays one."""
+    with raw_server(OK) as server, pytest.raises(HTTPFailureError) as raised:
+        a_client(server.url).send("POST", path, b"{}", headers)
+
+    assert (server.requests, raised.value.is_sent) == ([], False)
+
+
+def test_head_without_end_is_cut_off() -> None:
+    """A head takes no more memory than 64 KB, however fast it comes."""
+    head = b"HTTP/1.1 200 OK\r\n" + b"X-Filler: y\r\n" * 100_000
+
+    assert failure_of(head) == "connection_failed"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\nContent-Length: 2\n\n{}",
+        b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}",
+    ],
+    ids=["two lengths", "length and chunks", "bare line feeds", "negative"],
+)
+def test_answers_that_two_would_read_differently(answer: bytes) -> None:
+    """Where an answer ends is not a matter of opinion."""
+    assert failure_of(answer) == "connection_failed"
 
 
 def test_nobody_listens() -> None:

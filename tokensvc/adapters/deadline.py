@@ -6,14 +6,13 @@ left, below everything that parses: status line, interim answers, headers, chunk
 sizes, body and trailers. Names, connections and handshakes ask too.
 """
 
-import io
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from tokensvc.adapters.connecting import RESOLVER, Resolver
 
@@ -56,27 +55,6 @@ def exchange_within(seconds: float, resolver: Resolver = RESOLVER) -> Iterator[E
 def current_exchange() -> Exchange:
     """Return the exchange of the block that this is called in."""
     return _exchange.get()
-
-
-class DeadlineReader(io.RawIOBase):
-    """Reads a socket for as long as there is time, and *read_s* at most for more of it."""
-
-    def __init__(self, raw: io.RawIOBase, connection: socket.socket, read_s: float) -> None:
-        self._raw = raw
-        self._connection = connection
-        self._read_s = read_s
-        self._exchange = current_exchange()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (any buffer)
-        wait_at_most(self._connection, self._exchange.left_s(self._read_s))
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
 
 
 def wait_at_most(connection: socket.socket, seconds: float) -> None:

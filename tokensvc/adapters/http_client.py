@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 
@@ -131,7 +130,7 @@ class HTTPClient:
                     stream=True,
                 ) as response:
                     return self._whole(response)
-            except (HTTPException, OSError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 # Their texts quote URLs and addresses.
                 raise HTTPFailureError(_word_for(error), is_sent=exchange.is_sent) from None
             except HTTPFailureError as failure:
@@ -166,7 +165,7 @@ class HTTPClient:
     def _whole(self, response: requests.Response) -> HTTPAnswer:
         if response.status_code < 200:  # noqa: PLR2004 (the answer itself is still to come)
             raise HTTPFailureError("answer_not_final")
-        body = response.raw.read(self._bounds.answer_bytes + 1)
+        body = response.raw.read(self._bounds.answer_bytes)
         if len(body) > self._bounds.answer_bytes:
             raise HTTPFailureError("answer_too_large")
         media_type = response.headers.get("Content-Type", "").partition(";")[0]

@@ -2,30 +2,37 @@
 
 requests hands a prepared request to the adapter that is mounted for its URL
 (https://requests.readthedocs.io/en/latest/user/advanced/#transport-adapters). Its own
-one goes on to urllib3, which takes half of what a login costs (docs/performance.md);
-this one goes to `http.client`, on which urllib3 stands too.
+one goes on to urllib3, which took half of what a login costs (docs/performance.md);
+this one lets llhttp read the answers, by way of httptools, as Node and uvicorn do.
 """
 
-import io
+import re
 import socket
 import ssl
 import weakref
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
+import httptools
 import requests
 from requests.adapters import BaseAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.wait import wait_for_read
 
 from tokensvc.adapters.connecting import open_socket
-from tokensvc.adapters.deadline import DeadlineReader, current_exchange, wait_at_most
+from tokensvc.adapters.deadline import current_exchange, wait_at_most
 
+MAX_HEAD_BYTES: Final = 64 * 1024
+_CHUNK_BYTES: Final = 64 * 1024
 _AT_ONCE: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 _PORTS: Final = {"http": 80, "https": 443}
+_HAVE_BODIES: Final = frozenset({"POST", "PUT", "PATCH"})
+_CONTINUE: Final = 100
+_FINAL: Final = 200
+_TARGET: Final = re.compile(r"/[!-~]*")
+_FIELD: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class NameNotResolvedError(requests.ConnectionError):
@@ -42,8 +49,9 @@ class DeadlineAdapter(BaseAdapter):
     def __init__(self, base_url: str, *, kept: int, ca_file: Path | None = None) -> None:
         super().__init__()
         parts = urlsplit(base_url)
-        self._host = parts.hostname or ""
-        self._port = parts.port or _PORTS[parts.scheme]
+        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._host = parts.netloc.rpartition("@")[2]
+        self._place = (parts.hostname or "", parts.port or _PORTS[parts.scheme])
         self._tls = _tls_context(ca_file) if parts.scheme == "https" else None
         self._kept = kept
         self._idle: list[_Connection] = []
@@ -59,30 +67,42 @@ class DeadlineAdapter(BaseAdapter):
         """Return the answer to *request*, its head read and its body still to come.
 
         *timeout* is how long to connect and how long to wait for more of an answer, in
-        seconds. Needs an exchange around it. Raises what requests' own adapter raises,
-        and what `http.client` does.
+        seconds. Needs an exchange around it. Raises OSError, as requests' own errors are.
         """
         connect_s, read_s = timeout
-        connection = self._idle_connection() or _Connection(self._host, self._port, self._tls)
+        connection = self._idle_connection() or _Connection(*self._place, self._tls)
         try:
-            if connection.sock is None:
+            if not connection.is_open:
                 connection.open(connect_s)
-            answer = connection.exchange(request, read_s)
+            connection.exchange(self._written(request), read_s)
         except BaseException:
             connection.close()
             raise
         response = requests.Response()
-        response.status_code = answer.status
-        for name, value in answer.headers.items():
+        response.status_code = connection.status
+        for name, value in connection.headers:
             given = response.headers.get(name)
             response.headers[name] = value if given is None else f"{given}, {value}"
-        response.raw = _Body(answer, connection, self._keep)
+        response.raw = _Body(connection, self._keep)
         response.request, response.url = request, request.url or ""
         return response
 
     def close(self) -> None:
         """Close all idle connections."""
         _close_all(self._idle)
+
+    def _written(self, request: requests.PreparedRequest) -> bytes:
+        """Return *request* as it travels (RFC 9112); ValueError if it is not one request."""
+        target = (request.url or "").removeprefix(self._origin)
+        body = cast("bytes", request.body or b"")
+        fields = {"Host": self._host, **request.headers}
+        if body or request.method in _HAVE_BODIES:
+            fields["Content-Length"] = str(len(body))
+        if not (_TARGET.fullmatch(target) and all(map(_FIELD.fullmatch, fields.values()))):
+            raise ValueError("the target or a header holds what would end it")
+        lines = [f"{request.method} {target} HTTP/1.1"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
     def _idle_connection(self) -> "_Connection | None":
         """Return the connection that was used last, unless the other side has closed it."""
@@ -108,36 +128,42 @@ def _close_all(connections: "list[_Connection]") -> None:
         connections.pop().close()
 
 
-class _Answer(HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        super().__init__(sock, *args, **kwargs)
-        read_s = sock.gettimeout() or 0.0
-        self.fp = io.BufferedReader(DeadlineReader(self.fp.detach(), sock, read_s))
-
-
-class _Connection(HTTPConnection):
-    """A connection whose requests leave in one piece."""
-
-    response_class = _Answer
+class _Connection:
+    """One connection, and the answer that is coming in on it, as its parser tells of it."""
 
     def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        super().__init__(host, port)
-        self.default_port = _PORTS["https" if tls else "http"]
+        self._place = host, port
         self._tls = tls
-        self._leaving = bytearray()
+        self._parser = httptools.HttpResponseParser(self)
+        self._begin()
+        self.is_open = False
+        self.sock: socket.socket
+
+    def _begin(self) -> None:
+        self.status = 0
+        self.headers: list[tuple[str, str]] = []
+        self.body = bytearray()
+        self.is_complete = False
+        self.may_stay = False
+        """Whether the next request can go the same way."""
+        self._has_head = False
+        self._ends_itself = False
+        """Whether the answer says where it ends; otherwise the connection's end is its."""
 
     def open(self, connect_s: float) -> None:
         """Connect, and shake hands. Raises what requests' own adapter raises."""
         exchange = current_exchange()
+        host, port = self._place
         try:
             connection = open_socket(
-                self.host,
-                self.port,
+                host,
+                port,
                 timeout_s=exchange.left_s(connect_s),
                 options=_AT_ONCE,
                 resolver=exchange.resolver,
             )
             self.sock = self._secured(connection)
+            self.is_open = True
         except socket.gaierror:
             raise NameNotResolvedError from None
         except TimeoutError:
@@ -145,27 +171,80 @@ class _Connection(HTTPConnection):
         except ssl.SSLError:
             raise requests.exceptions.SSLError from None
 
-    def exchange(self, request: requests.PreparedRequest, read_s: float) -> HTTPResponse:
-        """Send *request* and return the answer, its head read."""
-        parts = urlsplit(request.url or "")
-        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        self.request(request.method or "", target, request.body or None, dict(request.headers))
+    def exchange(self, request: bytes, read_s: float) -> None:
+        """Send *request* and read the head of the answer, waiting *read_s* at most for more."""
+        self._begin()
+        self._read_s = read_s
         exchange = current_exchange()
         wait_at_most(self.sock, exchange.left_s(read_s))
         exchange.is_sent = True
-        self.sock.sendall(self._leaving)
-        self._leaving.clear()
-        return self.getresponse()
+        self.sock.sendall(request)
+        room = MAX_HEAD_BYTES
+        while not self._has_head:
+            room -= self.receive()
+            if room < 0:
+                raise requests.ConnectionError("the head of the answer does not end")
 
-    def send(self, data: Any) -> None:  # noqa: ANN401 (http.client's)
-        """Keep *data* until the request is whole."""
-        self._leaving += data
+    def receive(self) -> int:
+        """Read some more of the answer, and return how many bytes that were."""
+        wait_at_most(self.sock, current_exchange().left_s(self._read_s))
+        data = self.sock.recv(_CHUNK_BYTES)
+        if not data:
+            if self._ends_itself or not self._has_head:
+                raise requests.ConnectionError("the answer breaks off")
+            self.is_complete = True
+            return 0
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            if not self.is_complete:
+                raise requests.ConnectionError("the answer is no HTTP") from None
+            # What is behind it is not meant for us, nor will be what comes next.
+            self.may_stay = False
+        return len(data)
+
+    def close(self) -> None:
+        """Close the socket, if there is one."""
+        if self.is_open:
+            self.is_open = False
+            self.sock.close()
+
+    def on_message_begin(self) -> None:
+        """Begin an answer; a second one was not asked for."""
+        if self.is_complete:
+            raise ValueError
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head; a trailer says nothing to us."""
+        if not self._has_head:
+            self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+
+    def on_headers_complete(self) -> None:
+        """Note the status and how the answer will end."""
+        self.status = self._parser.get_status_code()
+        if self.status == _CONTINUE:
+            self.headers.clear()
+            return
+        self._has_head = True
+        names = {name.lower() for name, _ in self.headers}
+        self._ends_itself = not names.isdisjoint({"content-length", "transfer-encoding"})
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of the body."""
+        self.body += body
+
+    def on_message_complete(self) -> None:
+        """Note that all of the answer is there; an interim one is none."""
+        if self.status != _CONTINUE:
+            self.is_complete = True
+            # Behind an interim answer the answer itself is still to come.
+            self.may_stay = self.status >= _FINAL and self._parser.should_keep_alive()
 
     def _secured(self, connection: socket.socket) -> socket.socket:
         if self._tls is None:
             return connection
         try:
-            return self._tls.wrap_socket(connection, server_hostname=self.host.rstrip("."))
+            return self._tls.wrap_socket(connection, server_hostname=self._place[0].rstrip("."))
         except BaseException:
             connection.close()
             raise
@@ -174,25 +253,20 @@ class _Connection(HTTPConnection):
 class _Body:
     """What is still to come of an answer; once it is there, its connection is free again."""
 
-    def __init__(
-        self, answer: HTTPResponse, connection: _Connection, free: Callable[[_Connection], None]
-    ) -> None:
-        self._answer = answer
+    def __init__(self, connection: _Connection, free: Callable[[_Connection], None]) -> None:
         self._connection = connection
         self._free = free
 
     def read(self, most: int) -> bytes:
-        """Return the whole body, or *most* bytes of it; raise HTTPException if it breaks off."""
-        body = self._answer.read(most)
-        if self._answer.length and len(body) < most:
-            raise IncompleteRead(body)
-        return body
+        """Return the whole body, or as much of a longer one that it is longer than *most*."""
+        connection = self._connection
+        while not connection.is_complete and len(connection.body) <= most:
+            connection.receive()
+        return bytes(connection.body)
 
     def close(self) -> None:
         """Let go of the answer: its connection can be used again if nothing of it is left."""
-        is_reusable = self._answer.isclosed() and not self._answer.will_close
-        self._answer.close()
-        if is_reusable:
+        if self._connection.is_complete and self._connection.may_stay:
             self._free(self._connection)
         else:
             self._connection.close()
