@@ -16,6 +16,7 @@ from tests.raw_server import an_answer
 from tests.redis_server import a_redis
 from tests.remote_issuers import a_provider, a_remote_table, published
 from tests.security.forging import RS
+from tokensvc.adapters.schema import REVISION
 from tokensvc.cli import main
 from tokensvc.emulator import EmulatorServer
 
@@ -55,7 +56,7 @@ def test_everybody_goes_along(emulator: EmulatorServer, tmp_path: Path) -> None:
         "CometChat takes the key (cometchat.api_key)",
         f"{RS.issuer} gives 1 key",
         "Redis counts",
-        "The database has schema 0001",
+        f"The database has schema {REVISION}",
     ]
     assert (result.exit_code, provider.fetches) == (0, 1)
 

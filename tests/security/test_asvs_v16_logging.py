@@ -94,7 +94,9 @@ def open_files_of(process: Process) -> set[str]:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(FileNotFoundError):
                 found.add(str(descriptor.readlink()))
-    return {name for name in found if name.startswith("/") and not name.startswith("/dev/")}
+    return {
+        name for name in found if name.startswith("/") and not name.startswith(("/dev/", "/memfd:"))
+    }
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")

@@ -5,13 +5,13 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Final
 
 from tokensvc.adapters.background import Periodic
 from tokensvc.domain.audit import Notify
 
 LOOK_EVERY_S: Final = 1.0
+NOWHERE: Final = -1
 
 
 def usable_cores() -> Sequence[int]:
@@ -35,7 +35,7 @@ class Cores:
         self._cores = cores if 1 < len(cores) <= processes else ()
         # A lock on one of its bytes is a process' own: a fork does not inherit it, and its
         # end, however it comes, leaves the core to the one that takes its place.
-        self._taken = TemporaryFile(buffering=0)  # noqa: SIM115 (open as long as the server is)
+        self._taken = os.memfd_create("cores") if self._cores else NOWHERE
 
     def take(self) -> bool:
         """Keep this process to a core that none of its siblings has, if there is one."""
@@ -55,7 +55,8 @@ class Cores:
 
     def close(self) -> None:
         """Hand out no more."""
-        self._taken.close()
+        if self._taken != NOWHERE:
+            os.close(self._taken)
 
     def _look(self) -> float:
         return threading.TIMEOUT_MAX if self.take() else LOOK_EVERY_S

@@ -1,5 +1,6 @@
 """The service under its own server: granian, threads, and room for the probes."""
 
+import gc
 import logging
 import math
 import os
@@ -35,6 +36,8 @@ MAX_HEAD_BYTES: Final = 65_536
 MAX_CONNECTIONS: Final = 10_000
 """Open connections per process: idle ones cost little, and must not shut out the others."""
 DRAIN_MARGIN_S: Final = 5
+GARBAGE_AT_ONCE: Final = 20_000
+"""New objects before the collector looks for cycles: a login makes some hundreds, and none."""
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _ENDINGS: Final = {signal.SIGINT, signal.SIGTERM}
 _pinning: Final[list[Cores]] = []
@@ -232,10 +235,18 @@ def worker_application() -> Flask:
     notify = app.extensions["tokensvc"].notify
     for event in events:
         notify(event)
+    _collect_seldom()
     for cores in _pinning:
         cores.take_soon(notify)
     end_when_orphaned(drain_s=drain_s(settings), notify=notify)
     return app
+
+
+def _collect_seldom() -> None:
+    """Pass over what has been loaded, and look for cycles after many requests, not in each."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AT_ONCE, *gc.get_threshold()[1:])
 
 
 def _block_endings() -> None:

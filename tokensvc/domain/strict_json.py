@@ -30,7 +30,8 @@ def parse_json(raw: bytes) -> object:
     except (ValueError, RecursionError):
         # UnicodeError is a ValueError too, and so is an int of 5,000 digits.
         raise JSONError from None
-    if _deeper_than(MAX_DEPTH, value):
+    # With fewer brackets than levels there is nothing to walk through.
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper_than(MAX_DEPTH, value):
         raise JSONError
     return value
 

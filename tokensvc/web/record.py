@@ -1,9 +1,9 @@
 """Opens a record for each request, closes it, and shows it to the observers."""
 
 import logging
-import random
 import re
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -76,12 +76,8 @@ def note_vendor_call(call: VendorCall) -> None:
 
 
 def request_id_of(proposed: str) -> str:
-    """Return the caller's own id of the request if it is a sane one, or else a new one.
-
-    Nobody is the safer for not guessing it; the system's own chance lets go of the
-    interpreter each time. A forked process is seeded anew.
-    """
-    return proposed if _SANE_ID.fullmatch(proposed) else f"{random.getrandbits(128):032x}"
+    """Return the caller's own id of the request if it is a sane one, or else a new one."""
+    return proposed if _SANE_ID.fullmatch(proposed) else uuid.uuid4().hex
 
 
 def _show(record: RequestRecord, observe: Observer) -> None:
