@@ -5,6 +5,7 @@ in. Here each read asks how much of the request's patience is left; when it is
 spent, Redis counts as lost. What CometChat takes in between is not counted.
 """
 
+import errno
 import math
 import socket
 import time
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from redis.connection import Connection, SSLConnection, UnixDomainSocketConnection
+from urllib3.util.wait import wait_for_read
 
 from tokensvc.adapters.connecting import RESOLVER, Resolver, open_socket
+from tokensvc.adapters.deadline import wait_at_most
 
 T = TypeVar("T")
 
@@ -70,11 +73,15 @@ def _left_s() -> float:
 
 
 class _PatientSocket:
-    """A socket that reads and writes for as long as there is patience."""
+    """A socket that reads and writes for as long as there is patience.
+
+    Whatever can be decided without the system is: each call of it hands the interpreter
+    to another thread, and here were a dozen in each trip to Redis.
+    """
 
     def __init__(self, connected: socket.socket, timeout_s: float) -> None:
         self._socket = connected
-        self.settimeout(timeout_s)
+        self._timeout_s = timeout_s
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever a socket has)
         return getattr(self._socket, name)
@@ -82,27 +89,35 @@ class _PatientSocket:
     def settimeout(self, timeout_s: float) -> None:
         """Let no single read or write take longer than *timeout_s*."""
         self._timeout_s = timeout_s
-        self._socket.settimeout(timeout_s)
 
     def recv(self, *args: int) -> bytes:
         """Return what has come in."""
+        self._demand_readable()
         return self._in_time(lambda: self._socket.recv(*args))
 
     def recv_into(self, *args: Any) -> int:  # noqa: ANN401 (a buffer, and its bounds)
         """Put what has come in where the other parser of redis-py wants it."""
+        self._demand_readable()
         return self._in_time(lambda: self._socket.recv_into(*args))
 
     def sendall(self, data: bytes) -> None:
         """Send *data*."""
         self._in_time(lambda: self._socket.sendall(data))
 
+    def _demand_readable(self) -> None:
+        """With a time-out of zero redis-py asks what is there already: then nobody waits."""
+        if self._timeout_s == 0 and not self._is_readable():
+            raise BlockingIOError(errno.EWOULDBLOCK, "nothing is there")
+
+    def _is_readable(self) -> bool:
+        pending = getattr(self._socket, "pending", None)
+        return bool(pending and pending()) or wait_for_read(self._socket, timeout=0.0)
+
     def _in_time(self, act: Callable[[], T]) -> T:
-        # Zero asks what is there already: nobody waits.
-        if self._timeout_s != 0:
-            left_s = _left_s()
-            if left_s <= 0:
-                raise TimeoutError
-            self._socket.settimeout(min(left_s, self._timeout_s))
+        left_s = _left_s()
+        if left_s <= 0:
+            raise TimeoutError
+        wait_at_most(self._socket, min(left_s, self._timeout_s or left_s))
         return act()
 
 
