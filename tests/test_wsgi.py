@@ -20,7 +20,7 @@ TOKEN = b'{"data": {"uid": "alice", "authToken": "alice_1"}}'
 def gunicorn(port: int) -> list[str]:
     return [
         *(sys.executable, "-m", "gunicorn", "wsgi:application", "--chdir", str(ROOT)),
-        *("--worker-class", "gthread", "--threads", "192", "--workers", "4"),
+        *("--worker-class", "gthread", "--threads", "256", "--workers", "4"),
         *("--bind", f"127.0.0.1:{port}"),
     ]
 

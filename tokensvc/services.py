@@ -149,7 +149,7 @@ def _shedding(
     return partial(
         Shedding,
         crowd=Crowd(places.inside, places.is_full),
-        counters=(metrics,) if metrics else (),
+        add=metrics.add if metrics else None,
         notify=notify,
         clock=clock.monotonic,
     )

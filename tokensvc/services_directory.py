@@ -79,7 +79,8 @@ def _bulkhead(settings: Settings) -> Bulkhead:
     max_waiting = cometchat.max_waiting
     if max_waiting is None:
         threads = settings.server.threads
-        bodies = MAX_BODIES_AT_ONCE + deliveries_at_once(threads)
+        deliveries = deliveries_at_once(threads) if settings.webhooks else 0
+        bodies = MAX_BODIES_AT_ONCE + deliveries
         spare = threads - cometchat.max_in_flight - bodies
         max_waiting = max(0, spare // 2)
     return Bulkhead(cometchat.max_in_flight, max_waiting=max_waiting, wait_s=cometchat.max_wait_s)

@@ -160,8 +160,8 @@ def _server_faults(raw: Mapping[str, Any], *, development: bool) -> Iterator[str
     if development and not is_loopback(str(host)):
         yield f"{setting_name(['server', 'host'])}: must be loopback while development is true"
     try:
-        threads = int((server or {}).get("threads", 192))
-        in_flight = int((cometchat or {}).get("max_in_flight", 112))
+        threads = int((server or {}).get("threads", 256))
+        in_flight = int((cometchat or {}).get("max_in_flight", 160))
         waiting = int((cometchat or {}).get("max_waiting") or 0)
     except (TypeError, ValueError, OverflowError):
         return

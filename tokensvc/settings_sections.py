@@ -62,7 +62,7 @@ class CometChatSettings(Section):
     read_timeout_s: Seconds = 2.0
     try_timeout_s: Seconds = 2.0
     total_timeout_s: Seconds = 5.0
-    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 112
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)] = 160
     max_waiting: Annotated[int, Field(ge=0, le=10_000)] | None = None
     max_wait_s: Annotated[float, Field(ge=0, le=5)] = 0.1
     plan_limit_per_minute: Annotated[int, Field(ge=1, le=10_000_000)] = 500
@@ -284,5 +284,5 @@ class ServerSettings(Section):
     port: Annotated[int, Field(ge=1, le=65535)] = 8080
     workers: Annotated[int, Field(ge=0, le=1024)] = 0
     pin_workers: bool = True
-    threads: Annotated[int, Field(ge=2, le=10_000)] = 192
+    threads: Annotated[int, Field(ge=2, le=10_000)] = 256
     backlog: Annotated[int, Field(ge=128, le=65_535)] = 2048

@@ -23,14 +23,14 @@ class Subject:
     def __init__(self) -> None:
         self.in_flight, self.is_full = 0, False
         self.came: list[str] = []
-        self.counted: list[RequestRecord] = []
+        self.counted: list[tuple[RequestRecord, int]] = []
         self.notices, self.clock = Notices(), Clock()
         self.inside = 0
         """How many more logins come while one is under way."""
         self.wsgi = Shedding(
             self._application,
             Crowd(lambda: self.in_flight, lambda: self.is_full),
-            counters=[self.counted.append],
+            add=lambda record, times: self.counted.append((record, times)),
             notify=self.notices,
             clock=self.clock,
         )
@@ -141,15 +141,28 @@ def test_answer_is_a_problem(subject: Subject) -> None:
 def test_metrics_count_it(subject: Subject) -> None:
     """There is no line, but the counters know."""
     subject.is_full = True
-    subject.statuses(USUAL_PER_S + 1)
+    subject.statuses(MANY)
+    subject.clock.advance(1)
+    subject.ask("/livez", "GET")
 
-    (record,) = subject.counted
-    assert (record.route, record.status, record.outcome, record.reason) == (
+    ((record, times),) = subject.counted
+    assert (record.route, record.status, record.outcome, times) == (
         ROUTE,
         503,
         "directory_unavailable",
-        "logins_shed",
+        30,
     )
+
+
+def test_each_has_an_id(subject: Subject) -> None:
+    """A client that tells of its refusal can be told from the next one."""
+    subject.is_full = True
+    subject.statuses(USUAL_PER_S)
+    answers = [subject.ask() for _ in range(3)]
+
+    ids = [answer.headers["X-Request-Id"] for answer in answers]
+    assert len(set(ids)) == 3
+    assert [json.loads(answer.data)["requestId"] for answer in answers] == ids
 
 
 @pytest.mark.parametrize(

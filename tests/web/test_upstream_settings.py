@@ -325,7 +325,7 @@ def test_previous_key_from_a_file(tmp_path: Any) -> None:
 def test_queue_leaves_the_probes_a_thread() -> None:
     """Who waits holds a thread as well as who is in flight."""
     with pytest.raises(ConfigurationError) as raised:
-        load_settings(an_environment(TOKENSVC_COMETCHAT__MAX_WAITING="80"))
+        load_settings(an_environment(TOKENSVC_COMETCHAT__MAX_WAITING="96"))
 
     assert "max_waiting" in raised.value.faults[0]
-    load_settings(an_environment(TOKENSVC_COMETCHAT__MAX_WAITING="79"))
+    load_settings(an_environment(TOKENSVC_COMETCHAT__MAX_WAITING="95"))

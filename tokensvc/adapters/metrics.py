@@ -70,6 +70,12 @@ class Metrics:
             self._calls.labels(call.operation, _bounded(call.outcome)).inc()
             self._call_durations.labels(call.operation).observe(call.duration_s)
 
+    def add(self, record: RequestRecord, times: int) -> None:
+        """Count *times* answers like *record*, of which nobody took the time."""
+        with suppress(OSError, ValueError):
+            route = record.route or "none"
+            self._requests.labels(route, str(record.status), record.outcome).inc(times)
+
     def note(self, event: OperationalEvent) -> None:
         """Count *event* by its name."""
         # Whoever tells of an event goes on, also where the folder is full.

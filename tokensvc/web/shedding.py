@@ -3,14 +3,16 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import count
 from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from tokensvc.domain.audit import Notify, Observer, OperationalEvent, RequestRecord
+from tokensvc.domain.audit import Notify, OperationalEvent, RequestRecord
 from tokensvc.domain.errors import OverloadedError
-from tokensvc.web.problems import headers_of, problem_of
+from tokensvc.web.problems import headers_of, problem_of, status_of
 from tokensvc.web.record import request_id_of
 
 ROUTE: Final = "/v1/auth-tokens"
@@ -20,6 +22,7 @@ so many are some 40 ms of it, and the next one would only wait longer with all o
 USUAL_PER_S: Final = 20
 """Logins without room that still go the usual way, where each has its line in the log."""
 TOLD_EVERY_S: Final = 1.0
+_PLACE: Final = "(request-id)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,13 @@ class Shedding:
         application: WSGIApplication,
         crowd: Crowd,
         *,
-        counters: Sequence[Observer] = (),
+        add: Callable[[RequestRecord, int], None] | None = None,
         notify: Notify,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._application = application
         self._crowd = crowd
-        self._counters = counters
+        self._add = add
         self._notify = notify
         self._clock = clock
         self._lock = threading.Lock()
@@ -61,7 +64,18 @@ class Shedding:
         self._shed = 0
         self._usual = 0
         self._told_at = clock()
-        self._error = OverloadedError("logins_shed")
+        error = OverloadedError("logins_shed")
+        self._record = RequestRecord("", 0.0, "POST", ROUTE)
+        self._record.name_failure(error)
+        self._record.status = status_of(type(error))
+        document = problem_of(error, _PLACE)
+        self._headers = [
+            ("X-Content-Type-Options", "nosniff"),
+            *headers_of(document).items(),
+        ]
+        self._body = json.dumps(document).split(_PLACE)
+        self._numbers = count()
+        self._name = f"shed-{uuid.uuid4().hex[:8]}"
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._usual:
@@ -90,25 +104,20 @@ class Shedding:
         return True
 
     def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        record = RequestRecord(
-            request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID", "")),
-            started_at=0.0,
-            method="POST",
-            route=ROUTE,
+        # No line has this id; a number is what costs least.
+        proposed = environ.get("HTTP_X_REQUEST_ID", "")
+        request_id = (
+            request_id_of(proposed) if proposed else f"{self._name}-{next(self._numbers):x}"
         )
-        document = problem_of(self._error, record.request_id)
-        record.name_failure(self._error)
-        record.status = document["status"]
-        for count in self._counters:
-            count(record)
-        headers = {
-            "X-Request-Id": record.request_id,
-            "X-Content-Type-Options": "nosniff",
-            **headers_of(document),
-        }
-        body = json.dumps(document).encode("ascii")
-        fields = [*headers.items(), ("Content-Length", str(len(body)))]
-        start_response(f"{record.status} SERVICE UNAVAILABLE", fields)
+        body = request_id.join(self._body).encode("ascii")
+        start_response(
+            f"{self._record.status} SERVICE UNAVAILABLE",
+            [
+                ("X-Request-Id", request_id),
+                ("Content-Length", str(len(body))),
+                *self._headers,
+            ],
+        )
         return [body]
 
     def _tell(self) -> None:
@@ -117,6 +126,8 @@ class Shedding:
             now = self._clock()
             if now - self._told_at < TOLD_EVERY_S:
                 return
-            count, self._shed, self._usual, self._told_at = self._shed, 0, 0, now
-        if count:
-            self._notify(OperationalEvent("logins_shed", {"count": count}, is_alarm=True))
+            shed, self._shed, self._usual, self._told_at = self._shed, 0, 0, now
+        if shed:
+            self._notify(OperationalEvent("logins_shed", {"count": shed}, is_alarm=True))
+            if self._add:
+                self._add(self._record, shed)
