@@ -15,7 +15,6 @@ from limits.strategies import MovingWindowRateLimiter
 from tokensvc.adapters.accounts import SQLAccounts
 from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.adapters.background import Periodic
-from tokensvc.adapters.bulkhead import Bulkhead
 from tokensvc.adapters.errand import errand_within
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
@@ -25,6 +24,7 @@ from tokensvc.adapters.redis_limits import shared_options
 from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
+from tokensvc.adapters.upstream import Policy
 from tokensvc.domain.audit import Announcer, Fingerprinter, Notify, Observer
 from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.issuing import TokenIssuer
@@ -121,7 +121,7 @@ def assemble(
         watcher=watcher,
         notify=notify,
         key_sets=tuple(remote.values()),
-        shed=_shedding(directory.upstream.policy.bulkhead, metrics, clock, notify),
+        shed=_shedding(directory.upstream.policy, metrics, clock, notify),
         background=watcher.background(),
     )
 
@@ -144,11 +144,11 @@ def _one_deadline(
 
 
 def _shedding(
-    places: Bulkhead, metrics: Metrics | None, clock: Clocks, notify: Notify
+    policy: Policy, metrics: Metrics | None, clock: Clocks, notify: Notify
 ) -> Callable[[WSGIApplication], Shedding]:
     return partial(
         Shedding,
-        crowd=Crowd(places.inside, places.is_full),
+        crowd=Crowd(policy.bulkhead.inside, policy.is_hopeless),
         add=metrics.add if metrics else None,
         notify=notify,
         clock=clock.monotonic,

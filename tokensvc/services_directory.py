@@ -1,5 +1,7 @@
 """Composition of CometChat's side: the client, and the policy that all of its calls are under."""
 
+from typing import Final
+
 from tokensvc.adapters.breaker import Breaker, BreakerRule
 from tokensvc.adapters.bulkhead import Bulkhead
 from tokensvc.adapters.cometchat import CometChatClient
@@ -19,6 +21,9 @@ from tokensvc.settings import Settings
 from tokensvc.web.body_places import deliveries_at_once
 from tokensvc.web.record import note_vendor_call
 from tokensvc.web.tokens import MAX_BODIES_AT_ONCE
+
+MOST_WAITING: Final = 8
+"""Who waits in vain is refused the usual way, and while CometChat hangs all do."""
 
 
 def chat_directory(
@@ -74,7 +79,7 @@ def _breaker(settings: Settings, clock: Clocks, notify: Notify) -> Breaker:
 
 
 def _bulkhead(settings: Settings) -> Bulkhead:
-    """Let a few wait for a place: half of the threads that nothing else can hold."""
+    """Let a few wait for a place, on half of the threads that nothing else can hold at most."""
     cometchat = settings.cometchat
     max_waiting = cometchat.max_waiting
     if max_waiting is None:
@@ -82,7 +87,7 @@ def _bulkhead(settings: Settings) -> Bulkhead:
         deliveries = deliveries_at_once(threads) if settings.webhooks else 0
         bodies = MAX_BODIES_AT_ONCE + deliveries
         spare = threads - cometchat.max_in_flight - bodies
-        max_waiting = max(0, spare // 2)
+        max_waiting = min(MOST_WAITING, max(0, spare // 2))
     return Bulkhead(cometchat.max_in_flight, max_waiting=max_waiting, wait_s=cometchat.max_wait_s)
 
 

@@ -21,7 +21,7 @@ class Subject:
     """Shedding in front of an application that counts what comes through."""
 
     def __init__(self) -> None:
-        self.in_flight, self.is_full = 0, False
+        self.in_flight, self.is_hopeless = 0, False
         self.came: list[str] = []
         self.counted: list[tuple[RequestRecord, int]] = []
         self.notices, self.clock = Notices(), Clock()
@@ -29,7 +29,7 @@ class Subject:
         """How many more logins come while one is under way."""
         self.wsgi = Shedding(
             self._application,
-            Crowd(lambda: self.in_flight, lambda: self.is_full),
+            Crowd(lambda: self.in_flight, lambda: self.is_hopeless),
             add=lambda record, times: self.counted.append((record, times)),
             notify=self.notices,
             clock=self.clock,
@@ -66,7 +66,7 @@ def test_there_is_room(subject: Subject) -> None:
 
 def test_no_place_is_free(subject: Subject) -> None:
     """A few a second go the usual way and have their lines in the log; the rest come later."""
-    subject.is_full = True
+    subject.is_hopeless = True
 
     assert subject.statuses(MANY) == [201] * USUAL_PER_S + [503] * 30
     subject.clock.advance(1)
@@ -81,9 +81,9 @@ def test_no_place_is_free(subject: Subject) -> None:
 @pytest.mark.parametrize(("under_way", "last"), [(MOST_COMPUTING - 1, 201), (MOST_COMPUTING, 503)])
 def test_many_want_the_interpreter(subject: Subject, under_way: int, last: int) -> None:
     """So many that are under way and wait for nobody make each other wait."""
-    subject.is_full = True
+    subject.is_hopeless = True
     subject.statuses(USUAL_PER_S)
-    subject.is_full = False
+    subject.is_hopeless = False
     statuses: list[int] = []
     subject.inside = under_way
     ask = subject.ask
@@ -102,9 +102,9 @@ def test_many_want_the_interpreter(subject: Subject, under_way: int, last: int) 
 
 def test_who_waits_for_cometchat_wants_no_interpreter(subject: Subject) -> None:
     """Those in flight cost nothing meanwhile."""
-    subject.is_full = True
+    subject.is_hopeless = True
     subject.statuses(USUAL_PER_S)
-    subject.is_full = False
+    subject.is_hopeless = False
     subject.in_flight = 40
     subject.inside = MOST_COMPUTING + 39
 
@@ -115,7 +115,7 @@ def test_who_waits_for_cometchat_wants_no_interpreter(subject: Subject) -> None:
 
 def test_answer_is_a_problem(subject: Subject) -> None:
     """It looks like every other refusal, with the caller's own request id."""
-    subject.is_full = True
+    subject.is_hopeless = True
     subject.statuses(USUAL_PER_S)
 
     answer = subject.ask(**{"X-Request-Id": "mine-1"})
@@ -140,7 +140,7 @@ def test_answer_is_a_problem(subject: Subject) -> None:
 
 def test_metrics_count_it(subject: Subject) -> None:
     """There is no line, but the counters know."""
-    subject.is_full = True
+    subject.is_hopeless = True
     subject.statuses(MANY)
     subject.clock.advance(1)
     subject.ask("/livez", "GET")
@@ -156,7 +156,7 @@ def test_metrics_count_it(subject: Subject) -> None:
 
 def test_each_has_an_id(subject: Subject) -> None:
     """A client that tells of its refusal can be told from the next one."""
-    subject.is_full = True
+    subject.is_hopeless = True
     subject.statuses(USUAL_PER_S)
     answers = [subject.ask() for _ in range(3)]
 
@@ -179,7 +179,7 @@ def test_others_are_let_through(
     subject: Subject, path: str, method: str, headers: dict[str, str]
 ) -> None:
     """Probes and deliveries are none of it; and a page could not read an answer without CORS."""
-    subject.is_full = True
+    subject.is_hopeless = True
     subject.statuses(MANY)
 
     assert subject.ask(path, method, **headers).status_code == 201

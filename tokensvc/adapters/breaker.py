@@ -89,6 +89,11 @@ class Breaker:
         with self._lock:
             self._demand_chance()
 
+    def has_chance(self) -> bool:
+        """Return whether a try would be let through at the moment."""
+        with self._lock:
+            return self._left_s() is None
+
     @contextmanager
     def watched(self, subject: object = None) -> Iterator[Watch]:
         """Watch the try in the block, or raise `DirectoryUnavailableError` while open.
@@ -116,11 +121,16 @@ class Breaker:
             return Watch(self._generation, subject, is_probe=self._probing)
 
     def _demand_chance(self) -> None:
-        if self._open_until is None:
-            return
-        left_s = self._open_until - self._clock()
-        if left_s > 0 or self._probing:
+        left_s = self._left_s()
+        if left_s is not None:
             raise DirectoryUnavailableError("breaker_open", retry_after_s=max(left_s, PROBE_S))
+
+    def _left_s(self) -> float | None:
+        """Return how long nobody is let through any more, or None if somebody is."""
+        if self._open_until is None:
+            return None
+        left_s = self._open_until - self._clock()
+        return left_s if left_s > 0 or self._probing else None
 
     def _settle(self, watch: Watch) -> OperationalEvent | None:
         if watch.generation != self._generation:

@@ -69,6 +69,10 @@ class Policy:
     errand_s: float = 5.0
     """What all calls of one login may take together."""
 
+    def is_hopeless(self) -> bool:
+        """Whether a call that came now would be refused at once."""
+        return self.bulkhead.is_full() or not self.breaker.has_chance()
+
 
 class Upstream:
     """Sends requests under the policy. *observe_try* is told of every try."""

@@ -31,8 +31,8 @@ class Crowd:
 
     in_flight: Callable[[], int]
     """Those that ask CometChat, or wait for a place to do so."""
-    is_full: Callable[[], bool]
-    """Whether one more would find neither."""
+    is_hopeless: Callable[[], bool]
+    """Whether one more would not even be asked for: no place, or CometChat is down."""
 
 
 class Shedding:
@@ -96,7 +96,7 @@ class Shedding:
 
     def _is_let_in(self, environ: WSGIEnvironment) -> bool:
         computing = self._inside - self._crowd.in_flight()
-        if computing < MOST_COMPUTING and not self._crowd.is_full():
+        if computing < MOST_COMPUTING and not self._crowd.is_hopeless():
             return True
         if "HTTP_ORIGIN" not in environ and self._usual >= USUAL_PER_S:
             return False
