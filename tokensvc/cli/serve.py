@@ -129,6 +129,7 @@ def run_server(settings: Settings) -> None:
     )
     granian.on_startup(lambda: _reload_on_hangup(granian.signal_handler_reload))
     granian.on_startup(lambda: LAST_GOOD.keep_fresh(os.environ))
+    _share_what_is_loaded()
     try:
         granian.serve()
     finally:
@@ -242,9 +243,17 @@ def worker_application() -> Flask:
     return app
 
 
-def _collect_seldom() -> None:
-    """Pass over what has been loaded, and look for cycles after many requests, not in each."""
+def _share_what_is_loaded() -> None:
+    """Let the collector pass over what is loaded: where it looks, it writes.
+
+    What a process writes to, it shares no more with the one that it was forked from.
+    """
     gc.collect()
+    gc.freeze()
+
+
+def _collect_seldom() -> None:
+    """Pass over what the start has left, and look for cycles after many requests, not in each."""
     gc.freeze()
     gc.set_threshold(GARBAGE_AT_ONCE, *gc.get_threshold()[1:])
 
