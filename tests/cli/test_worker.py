@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,9 @@ class Place:
         event = UserEvent(EventKind(kind), a_uid(uid), version, "app", f"{uid}{version}", profile)
         self.inbox.put([event], body_hash=b"x")
 
-    def wait_for_one_more(self) -> None:
-        """Wait until one more event is done than now."""
-        done = self.inbox.status().done
-        until(lambda: self.inbox.status().done > done)
+    def has_done_more_than(self, count: int) -> bool:
+        """Return whether more than *count* events are done by now."""
+        return self.inbox.status().done > count
 
     def names(self) -> dict[str, str]:
         """Return the live users at CometChat."""
@@ -128,18 +128,20 @@ def test_the_inbox_is_worked_off(place: Place) -> None:
 
 def test_a_killed_worker_loses_nothing(place: Place) -> None:
     """Killed in the midst of many events, its successor does the rest, each user in order."""
-    for version in range(1, 6):
-        for number in range(8):
-            place.put("updated", version, f"user-{number}")
-    for _ in range(3):
+    rounds = 3
+    for begun in range(rounds):
+        for version in range(20):
+            for number in range(8):
+                place.put("updated", 20 * begun + version, f"user-{number}")
+        done = place.inbox.status().done
         with place.worker() as process:
-            place.wait_for_one_more()
+            until(partial(place.has_done_more_than, done))
             process.popen.kill()
             process.popen.wait(10)
     with place.worker():
-        until(lambda: place.inbox.status().done == 40)
+        until(lambda: place.inbox.status().done == rounds * 20 * 8)
 
-    assert place.names() == {f"user-{number}": f"user-{number} 5" for number in range(8)}
+    assert place.names() == {f"user-{number}": f"user-{number} 59" for number in range(8)}
 
 
 def test_settings_that_are_wrong_end_it(place: Place) -> None:

@@ -142,7 +142,7 @@ def test_breaker_window() -> None:
 def test_breaker_timeouts(timeouts: int, reason: str) -> None:
     """So many time-outs in a row, and nobody waits any more."""
     rule = {"retry_ratio": 0.0, "breaker_timeouts": timeouts, **OPEN}
-    with subject(hang, cometchat={"try_timeout_s": 0.1}, upstream=rule) as tested:
+    with subject(hang, cometchat={"try_timeout_s": 0.5}, upstream=rule) as tested:
         tested.login()
 
         assert tested.login()[1] == reason
