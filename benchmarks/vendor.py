@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from benchmarks.processes import Process, a_free_port, running
+from benchmarks.processes import Process, running
+from tests.ports import a_free_port
 
 ROOT: Final = Path(__file__).parents[1]
 
