@@ -20,7 +20,7 @@ from tests.builders import SECRET, a_service, a_sessions_table, a_token, bearer
 from tests.exhaustion import no_threads
 from tests.faults.rows import Row
 from tests.processes import Process, serving
-from tests.raw_server import an_answer, raw_server
+from tests.raw_server import Conversation, an_answer, raw_server
 from tests.rotating import a_file
 from tokensvc.cli.serve import is_free
 
@@ -140,16 +140,22 @@ def test_workers_end_with_a_killed_server(tmp_path: Path) -> None:
         assert is_free("127.0.0.1", int(process.url.rpartition(":")[2]))
 
 
+def answering_after(event: threading.Event) -> Conversation:
+    """Return a vendor that answers once *event* has happened."""
+
+    def answer(connection: socket.socket) -> None:
+        event.wait(RECOVERY_S)
+        connection.sendall(an_answer(TOKEN))
+
+    return answer
+
+
 def test_orphaned_workers_finish_their_answers(tmp_path: Path) -> None:
     """A login that was let in before the server was killed is answered."""
     has_ended = threading.Event()
 
-    def slowly(connection: socket.socket) -> None:
-        has_ended.wait(RECOVERY_S)
-        connection.sendall(an_answer(TOKEN))
-
     with (
-        raw_server(slowly) as vendor,
+        raw_server(answering_after(has_ended)) as vendor,
         serving(tmp_path, vendor_url=vendor.url) as process,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -204,12 +210,8 @@ def test_sigterm_drains(tmp_path: Path) -> None:
     """Whoever was let in is answered; the process then ends with 0."""
     told_to_end = threading.Event()
 
-    def slowly(connection: socket.socket) -> None:
-        told_to_end.wait(RECOVERY_S)
-        connection.sendall(an_answer(TOKEN))
-
     with (
-        raw_server(slowly) as vendor,
+        raw_server(answering_after(told_to_end)) as vendor,
         serving(tmp_path, vendor_url=vendor.url, **GENEROUS) as process,
         ThreadPoolExecutor(8) as pool,
     ):
