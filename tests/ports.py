@@ -29,8 +29,9 @@ def a_free_port() -> int:
 
 
 def _is_claimed(port: int) -> bool:
-    file = Path(tempfile.gettempdir(), f"tokensvc-tests-port-{port}")
-    claim = os.open(file, os.O_WRONLY | os.O_CREAT, 0o600)
+    folder = Path(tempfile.gettempdir(), "tokensvc-tests-ports")
+    folder.mkdir(exist_ok=True)
+    claim = os.open(folder / str(port), os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
