@@ -53,9 +53,9 @@ def sdk() -> Path:
     return SDK
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
-    """Run the browser's driver."""
+    """Run the browser's driver; its event loop stays the thread's own until it ends."""
     with sync_playwright() as driver:
         yield driver
 
