@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final, TextIO
 from wsgiref.types import WSGIApplication
 
-from flask_limiter import Limiter
 from limits import parse_many
 from limits.strategies import MovingWindowRateLimiter
 
@@ -60,7 +59,7 @@ class Services:
 
     tokens: TokenRoom
     webhooks: WebhookRoom
-    limiter: Limiter
+    limiter: RouteLimiter
     recording: Recording
     metrics: Exposition | None
     watcher: SecretWatcher
@@ -234,7 +233,7 @@ def _failed_attempts(settings: Settings) -> FailedAttempts:
     return FailedAttempts(MovingWindowRateLimiter(WindowStorage()), limits)
 
 
-def _limiter(settings: Settings, secrets: SecretsInForce, notify: Notify) -> Limiter:
+def _limiter(settings: Settings, secrets: SecretsInForce, notify: Notify) -> RouteLimiter:
     configured = secrets.storage_url()
     windows_s = [limit.get_expiry() for limit in parse_many(settings.limits.per_user)]
     options = (

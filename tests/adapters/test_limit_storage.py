@@ -13,6 +13,7 @@ from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
+from tokensvc.domain.windows import Window
 
 KEY = "LIMITS/alice/10/1/minute"
 
@@ -40,7 +41,11 @@ def storage(clock: Clock) -> WindowStorage:
 
 
 def hits(storage: WindowStorage, count: int, *, limit: int = 10, key: str = KEY) -> list[bool]:
-    return [storage.acquire_entry(key, limit, 60) for _ in range(count)]
+    return [is_counted(storage, Window(key, limit, 60)) for _ in range(count)]
+
+
+def is_counted(storage: WindowStorage, *windows: Window) -> bool:
+    return not any(state.is_full for state in storage.hit_all(windows))
 
 
 def test_limit_is_exact(storage: WindowStorage) -> None:
@@ -79,10 +84,46 @@ def test_keys_are_apart(storage: WindowStorage) -> None:
 
 def test_windows_of_one_key_are_apart(storage: WindowStorage) -> None:
     """A key in two lengths of window is counted in each."""
-    storage.acquire_entry(KEY, 1, 60)
+    is_counted(storage, Window(KEY, 1, 60))
 
-    assert storage.acquire_entry(KEY, 1, 86400) is True
-    assert storage.acquire_entry(KEY, 1, 60) is False
+    assert is_counted(storage, Window(KEY, 1, 86400))
+    assert not is_counted(storage, Window(KEY, 1, 60))
+
+
+def test_hits_are_counted_in_all_windows_or_in_none(storage: WindowStorage, clock: Clock) -> None:
+    """One full window is enough: the others lose nothing, and are told as they are."""
+    minute, day = Window("minute", 2, 60), Window("day", 9, 86400)
+    began = clock.time
+
+    states = [storage.hit_all([minute, day]) for _ in range(3)]
+    clock.time += 60
+    states.append(storage.hit_all([minute, day]))
+
+    assert states == [
+        [(began, 1, False), (began, 1, False)],
+        [(began, 2, False), (began, 2, False)],
+        [(began, 2, True), (began, 2, False)],
+        [(clock.time, 1, False), (began, 3, False)],
+    ]
+
+
+def test_a_refused_stranger_leaves_nothing(storage: WindowStorage) -> None:
+    """A key that never got in takes no memory, in the other windows neither."""
+    storage.hit_all([Window("one", 1, 60)])
+    storage.hit_all([Window("one", 1, 60), Window("never", 9, 60)])
+
+    assert storage.reset() == 1
+
+
+@pytest.mark.parametrize("limit", [1, 3])
+def test_both_doors_count_alike(storage: WindowStorage, limit: int) -> None:
+    """What `limits` itself asks for counts in the same windows."""
+    verdicts = [
+        storage.acquire_entry(KEY, limit, 60) and is_counted(storage, Window(KEY, limit + 1, 60))
+        for _ in range(3)
+    ]
+
+    assert verdicts == ([True, False, False] if limit == 1 else [True, True, False])
 
 
 @pytest.mark.parametrize(("amount", "passes"), [(10, True), (11, False)])
@@ -122,6 +163,19 @@ def test_idle_keys_are_forgotten(storage: WindowStorage, clock: Clock) -> None:
     assert storage.reset() == 501
 
 
+def test_a_busy_key_keeps_no_idle_ones(storage: WindowStorage, clock: Clock) -> None:
+    """Idle keys are forgotten, also behind one that came before them and is still there."""
+    hits(storage, 1)
+    for number in range(100):
+        hits(storage, 1, key=f"user-{number}")
+    clock.time += 30
+    hits(storage, 1)
+    clock.time += 30
+    hits(storage, 50, limit=100)
+
+    assert storage.reset() == 1
+
+
 def test_busy_keys_are_kept(storage: WindowStorage, clock: Clock) -> None:
     """A key that is still hit is not forgotten, however old its first hit is."""
     for _ in range(5):
@@ -144,7 +198,7 @@ def test_it_counts_as_a_list_would(steps: list[tuple[str, int]]) -> None:
         allowed = len(recent) < 3
         plain[key] = [*recent, clock.time] if allowed else recent
 
-        assert storage.acquire_entry(key, 3, 60) is allowed
+        assert is_counted(storage, Window(key, 3, 60)) is allowed
 
 
 def test_sixteen_threads_get_exactly_the_limit(storage: WindowStorage) -> None:
@@ -175,7 +229,7 @@ def test_a_hit_costs_the_same_with_many_users(storage: WindowStorage) -> None:
 
 def _steps_of_a_hit(storage: WindowStorage, users: int) -> int:
     for number in range(users):
-        storage.acquire_entry(f"user-{number}", 10, 60)
+        storage.hit_all([Window(f"user-{number}", 10, 60)])
     steps = 0
 
     def count(_frame: FrameType, _event: str, _argument: object) -> None:
@@ -184,7 +238,7 @@ def _steps_of_a_hit(storage: WindowStorage, users: int) -> int:
 
     sys.setprofile(count)
     try:
-        storage.acquire_entry("one-more", 10**6, 60)
+        storage.hit_all([Window("one-more", 10**6, 60)])
     finally:
         sys.setprofile(None)
     return steps

@@ -15,6 +15,7 @@ from tokensvc.adapters.redis_limits import (
     shared_options,
     without_credentials,
 )
+from tokensvc.domain.windows import Window
 
 
 @pytest.mark.parametrize(
@@ -60,56 +61,89 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     redis.kill()
 
 
-def test_hit_and_window_take_one_trip(server: RedisServer) -> None:
-    """What is left is told with the hit, and Redis is asked no second time."""
-    storage = OneTripStorage(server.url)
-    storage.acquire_entry("LIMITS/ann", 10, 60)
-    storage.get_moving_window("LIMITS/ann", 10, 60)
+MINUTE = Window("LIMITS/ann/minute", 10, 60)
+DAY = Window("LIMITS/ann/day", 30, 86_400)
+
+
+@pytest.fixture
+def storage(server: RedisServer) -> OneTripStorage:
+    """Return a storage on that Redis."""
+    return OneTripStorage(server.url)
+
+
+def test_windows_of_a_request_take_one_trip(server: RedisServer, storage: OneTripStorage) -> None:
+    """Verdicts and what is left of all windows are told at once."""
+    storage.hit_all([MINUTE, DAY])
 
     before = server.admin.info("stats")["total_reads_processed"]
-    for _ in range(5):
-        storage.acquire_entry("LIMITS/ann", 10, 60)
-        storage.get_moving_window("LIMITS/ann", 10, 60)
+    states = [storage.hit_all([MINUTE, DAY]) for _ in range(5)]
 
     # The question itself is one of them.
     assert server.admin.info("stats")["total_reads_processed"] - before == 5 + 1
+    assert [(minute.hits, day.hits) for minute, day in states] == [(n, n) for n in range(2, 7)]
 
 
-def test_windows_are_those_of_the_library(server: RedisServer) -> None:
-    """Whatever is hit in whatever order: the same verdicts, and the same windows."""
-    ours, theirs = OneTripStorage(server.url), RedisStorage(server.url)
+def test_hits_are_counted_in_all_windows_or_in_none(storage: OneTripStorage) -> None:
+    """One full window is enough: the others lose nothing, and are told as they are."""
+    tight = Window("LIMITS/ann/tight", 2, 60)
+    states = [storage.hit_all([tight, DAY]) for _ in range(4)]
+
+    assert [state.is_full for state, _ in states] == [False, False, True, True]
+    assert [(first.hits, day.hits, day.is_full) for first, day in states] == [
+        (1, 1, False),
+        (2, 2, False),
+        (2, 2, False),
+        (2, 2, False),
+    ]
+    assert storage.hit_all([DAY])[0].hits == 3
+
+
+def test_windows_are_those_of_the_library(server: RedisServer, storage: OneTripStorage) -> None:
+    """Old and new processes count together: the same verdicts, on the same lists."""
+    theirs = RedisStorage(server.url)
     chance = random.Random(7)
+    window = Window("LIMITS/both", 40, 60)
 
-    for _ in range(300):
-        key, amount = chance.choice(["ann", "bob", "eve"]), chance.randint(1, 3)
-        verdicts = [
-            storage.acquire_entry(f"LIMITS/{name}/{key}", 40, 60, amount)
-            for name, storage in (("ours", ours), ("theirs", theirs))
-        ]
-        told = ours.get_moving_window(f"LIMITS/ours/{key}", 40, 60)
+    for number in range(1, 61):
+        if chance.random() < 0.5:
+            is_counted = theirs.acquire_entry(window.key, window.limit, window.expiry_s)
+        else:
+            is_counted = not storage.hit_all([window])[0].is_full
+        oldest, hits = theirs.get_moving_window(window.key, window.limit, window.expiry_s)
+        told = storage.hit_all([window._replace(limit=hits)])[0]  # full: counts nothing
 
-        assert verdicts[0] == verdicts[1]
-        assert told == theirs.get_moving_window(f"LIMITS/ours/{key}", 40, 60)
-        assert told[1] == theirs.get_moving_window(f"LIMITS/theirs/{key}", 40, 60)[1]
-
-
-def test_window_of_another_is_asked_for(server: RedisServer) -> None:
-    """A hit tells of its own key alone, and only once."""
-    storage = OneTripStorage(server.url)
-    for _ in range(3):
-        storage.acquire_entry("LIMITS/bob", 10, 60)
-    storage.acquire_entry("LIMITS/ann", 10, 60)
-
-    assert storage.get_moving_window("LIMITS/bob", 10, 60)[1] == 3
-    OneTripStorage(server.url).acquire_entry("LIMITS/ann", 10, 60)
-    assert storage.get_moving_window("LIMITS/ann", 10, 60)[1] == 2
+        assert is_counted is (number <= window.limit)
+        assert (told.hits, told.is_full) == (hits, True)
+        assert told.oldest == pytest.approx(oldest, abs=0.001)
 
 
-def test_scripts_that_are_gone_are_told_anew(server: RedisServer) -> None:
+def test_hits_leave_their_window(
+    server: RedisServer, storage: OneTripStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is older than the window neither counts nor is told, nor is it kept for ever."""
+    window = Window("LIMITS/ann/slow", 5, 35)
+    for since_s in range(12):
+        monkeypatch.setattr("time.time", lambda at=since_s: 1_800_000_000.0 + 10 * at)
+        state = storage.hit_all([window])[0]
+
+        assert state.hits == min(since_s + 1, 4)
+        assert state.oldest == 1_800_000_000.0 + 10 * max(since_s - 3, 0)
+    assert server.admin.llen(storage.prefixed_key(window.key)) == 5
+
+
+def test_keys_are_forgotten_with_their_windows(
+    server: RedisServer, storage: OneTripStorage
+) -> None:
+    """A key lives as long as its window."""
+    storage.hit_all([MINUTE, DAY])
+
+    lives = [server.admin.ttl(storage.prefixed_key(window.key)) for window in (MINUTE, DAY)]
+    assert (50 < lives[0] <= 60, 86_390 < lives[1] <= 86_400) == (True, True)
+
+
+def test_scripts_that_are_gone_are_told_anew(server: RedisServer, storage: OneTripStorage) -> None:
     """A Redis that was started anew has no scripts; nothing is counted twice for that."""
-    storage = OneTripStorage(server.url)
-    storage.acquire_entry("LIMITS/ann", 10, 60)
+    storage.hit_all([MINUTE])
     server.admin.script_flush()
 
-    assert storage.acquire_entry("LIMITS/ann", 10, 60)
-    assert storage.get_moving_window("LIMITS/ann", 10, 60)[1] == 2
+    assert storage.hit_all([MINUTE])[0].hits == 2

@@ -160,13 +160,13 @@ def test_slow_redis_is_a_lost_one(mode: Mode, server: RedisServer) -> None:
         proxy.pause_s = 0.13
         service = a_service_on(server, server.url.replace(str(server.port), str(proxy.port)))
         _, usual_s = timed_login(service)
-        # The connection stays: it is the answers that are slow.
-        proxy.mode = mode
+        # A connection begins with some questions, and a hit is one more.
+        proxy.set_mode(mode)
 
         status, first_s = timed_login(service)
         next_s = min(timed_login(service, f"user-{number}")[1] for number in range(5))
         line = service.log.wait_for("limit_storage_lost", RECOVERY_S)
-        proxy.mode = "pass"
+        proxy.set_mode("pass")
         service.log.wait_for("limit_storage_back", RECOVERY_S)
 
     assert (status, line["reason"]) == (201, "timeout")

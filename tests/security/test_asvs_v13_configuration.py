@@ -37,6 +37,7 @@ from tokensvc.adapters.redis_limits import (
 )
 from tokensvc.adapters.shared_spending import RedisSpending
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
+from tokensvc.domain.windows import Window
 from tokensvc.settings_loading import setting_names
 from tokensvc.settings_sections import SessionSettings
 
@@ -106,7 +107,7 @@ def test_v13_2_2_redis_account_with_the_least_rights(tmp_path: Path) -> None:
         statuses = [service.login().status_code for service in (first, second, first, second)]
         told = Notices()
         options = shared_options(lambda: limits["storage_url"], notify=told, login_window_s=60)
-        assert options["redis"].acquire_entry(PROBE_KEY, PROBE_LIMIT, 1)
+        assert options["redis"].hit_all([Window(PROBE_KEY, PROBE_LIMIT, 1)])
         spending = RedisSpending(
             lambda: redis_client(lambda: limits["storage_url"]),
             key_prefix="tokensvc:request-budget:app",

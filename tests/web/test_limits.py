@@ -68,6 +68,23 @@ def test_the_tighter_of_two_limits_is_told() -> None:
     assert re.fullmatch(r'"user-2";r=1;t=86400', answer.headers["RateLimit"])
 
 
+def test_limits_are_told_shortest_first() -> None:
+    """However they are written down, the windows are told in one order."""
+    service = a_limited_service("2 per day; 10 per minute")
+
+    policy = service.login().headers["RateLimit-Policy"]
+
+    assert policy == '"user";q=10;w=60, "user-2";q=2;w=86400'
+
+
+def test_retry_after_waits_for_all_that_is_full() -> None:
+    """Of two full windows the longer one says when to come back."""
+    service = a_limited_service("1 per minute; 1 per hour")
+    service.login()
+
+    assert 3590 <= service.login().get_json()["retryAfter"] <= 3600
+
+
 def test_each_user_has_their_own() -> None:
     """One user over the limit does not stop another."""
     service = a_limited_service("1 per minute")

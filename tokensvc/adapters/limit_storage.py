@@ -3,10 +3,12 @@
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from limits.storage import MovingWindowSupport, Storage
+
+from tokensvc.domain.windows import Window, WindowState
 
 MEMORY_SCHEME: Final = "tokensvc-memory"
 SHARED_SCHEME: Final = "tokensvc-redis"
@@ -79,19 +81,44 @@ class WindowStorage(NoFixedWindows, Storage, MovingWindowSupport):
         """Count *amount* hits of *key*, if no more than *limit* fall into *expiry* seconds."""
         now = self._now()
         with self._lock:
-            windows = self._windows.setdefault(expiry, OrderedDict())
-            self._sweep(windows, now - expiry)
-            hits = windows.get(key)
-            if hits is None:
-                hits = deque()
-            while hits and hits[0] <= now - expiry:
-                hits.popleft()
+            hits = self._live_hits(key, expiry, now)
             if len(hits) + amount > limit:
                 return False
-            hits.extend([now] * amount)
-            windows[key] = hits
-            windows.move_to_end(key)
+            self._add(key, expiry, hits, [now] * amount)
             return True
+
+    def hit_all(self, windows: Sequence[Window]) -> list[WindowState]:
+        """Count one hit in all of *windows*, or in none of them if one is full."""
+        now = self._now()
+        with self._lock:
+            found = [
+                (window, self._live_hits(window.key, window.expiry_s, now)) for window in windows
+            ]
+            full = [len(hits) >= window.limit for window, hits in found]
+            if not any(full):
+                for window, hits in found:
+                    self._add(window.key, window.expiry_s, hits, [now])
+            return [
+                WindowState(hits[0] if hits else now, len(hits), is_full)
+                for (_, hits), is_full in zip(found, full, strict=True)
+            ]
+
+    def _live_hits(self, key: str, expiry: int, now: float) -> deque[float]:
+        """Return the hits of *key* that are still in its window."""
+        windows = self._windows.setdefault(expiry, OrderedDict())
+        self._sweep(windows, now - expiry)
+        hits = windows.get(key)
+        if hits is None:
+            return deque()
+        while hits and hits[0] <= now - expiry:
+            hits.popleft()
+        return hits
+
+    def _add(self, key: str, expiry: int, hits: deque[float], more: list[float]) -> None:
+        hits.extend(more)
+        windows = self._windows[expiry]
+        windows[key] = hits
+        windows.move_to_end(key)
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:  # noqa: ARG002
         """Return the time of the oldest hit in the window, and how many there are.

@@ -1,6 +1,5 @@
 """Limits counted in Redis for all processes together, and by each for itself while it is away."""
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,13 +10,13 @@ from limits.storage import MovingWindowSupport, RedisStorage, Storage
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.credentials import CredentialProvider
-from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from tokensvc.adapters.limit_storage import SHARED_SCHEME, NoFixedWindows, WindowStorage
 from tokensvc.adapters.redis_deadline import CONNECTIONS, Patience, PatienceSpentError, redis_work
 from tokensvc.adapters.redis_health import RedisHealth
 from tokensvc.domain.audit import Notify
+from tokensvc.domain.windows import Window, WindowState
 
 T = TypeVar("T")
 
@@ -31,53 +30,69 @@ MOST_CONNECTIONS: Final = 100_000
 """No thread is to find them all in use: redis-py would call that a lost connection."""
 PROBE_KEY: Final = "tokensvc:probe"
 PROBE_LIMIT: Final = 10
-_NOTHING: Final = (None, (0.0, 0))
+_HIT_ALL: Final = """
+-- KEYS: the windows, each a list of its hits, newest first, as `limits` keeps them.
+-- ARGV: the time, then of each window how many hits it may hold, in how many seconds.
+local now = ARGV[1]
+
+local function is_in(hit, expiry)
+  return hit and tonumber(hit) >= tonumber(now) - expiry
+end
+
+-- Return how many of *most* hits at most are in the window, and the oldest of them.
+local function look_at(key, most, expiry)
+  -- Mostly all of them are: so the oldest is looked at first.
+  local low, high, place, oldest = 0, most, most - 1, now
+  while low < high do
+    local hit = redis.call('lindex', key, place)
+    if is_in(hit, expiry) then
+      low, oldest = place + 1, hit
+    else
+      high = place
+    end
+    place = math.floor((low + high) / 2)
+  end
+  return low, oldest
+end
+
+local full, are_free = {}, true
+for rank, key in ipairs(KEYS) do
+  full[rank] = is_in(redis.call('lindex', key, ARGV[2 * rank] - 1), ARGV[2 * rank + 1])
+  are_free = are_free and not full[rank]
+end
+local states = {}
+for rank, key in ipairs(KEYS) do
+  local limit, expiry = tonumber(ARGV[2 * rank]), ARGV[2 * rank + 1]
+  local most = limit
+  if are_free then
+    most = math.min(redis.call('lpush', key, now), limit)
+    redis.call('ltrim', key, 0, limit - 1)
+    redis.call('expire', key, expiry)
+  end
+  local hits, oldest = look_at(key, most, expiry)
+  states[rank] = {oldest, hits, full[rank] and 1 or 0}
+end
+return states
+"""
 
 
 class OneTripStorage(RedisStorage):
-    """Redis as `limits` counts in it, asked once for a hit and for what is left after it.
+    """Redis as `limits` counts in it, asked once for all the windows of a request.
 
-    Each answer tells what is left, so that every hit is followed by that question; the
-    two scripts are those of the library.
+    What it keeps is what the library keeps: whoever counts with the library's own
+    scripts, counts together with this.
     """
 
     def __init__(self, uri: str, **options: Any) -> None:  # noqa: ANN401 (the library's)
         super().__init__(uri, **options)
-        self._told = threading.local()
-        """The key of this thread's last hit, and its window."""
+        self._hit_all = self.storage.register_script(_HIT_ALL)
 
-    def acquire_entry(self, key: str, limit: int, expiry: int, amount: int = 1) -> bool:
-        """Count *amount* hits of *key*, and keep what its window looks like then."""
-        self._told.window = _NOTHING
-        now = time.time()
-        place = self.prefixed_key(key)
-        calls = (
-            (self.lua_acquire_moving_window, (now, limit, expiry, amount)),
-            (self.lua_moving_window, (now - expiry, limit)),
-        )
-        try:
-            is_counted, window = self._run(place, calls)
-        except NoScriptError:
-            # Redis was started anew, or its scripts were flushed: nothing has been counted, as
-            # the script that counts is never there without the other one.
-            for script, _ in reversed(calls):
-                self.storage.script_load(script.script)
-            is_counted, window = self._run(place, calls)
-        self._told.window = (key, (float(window[0]), window[1]) if window else (now, 0))
-        return bool(is_counted)
-
-    def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
-        """Return the oldest hit in the window and their number; asks only if no hit has told."""
-        told_key, window = getattr(self._told, "window", _NOTHING)
-        self._told.window = _NOTHING
-        return window if told_key == key else super().get_moving_window(key, limit, expiry)
-
-    def _run(self, place: str, calls: Sequence[tuple[Any, Sequence[float]]]) -> list[Any]:
-        # A pipeline that is given the scripts themselves asks each time whether they are there.
-        with self.storage.pipeline(transaction=False) as trip:
-            for script, arguments in calls:
-                trip.evalsha(script.sha, 1, place, *arguments)
-            return list(trip.execute())
+    def hit_all(self, windows: Sequence[Window]) -> list[WindowState]:
+        """Count one hit in all of *windows*, or in none of them if one is full."""
+        keys = [self.prefixed_key(window.key) for window in windows]
+        bounds = [bound for window in windows for bound in window[1:]]
+        states = self._hit_all(keys, [time.time(), *bounds])
+        return [WindowState(float(oldest), hits, bool(is_full)) for oldest, hits, is_full in states]
 
 
 class SharedWindowStorage(NoFixedWindows, Storage, MovingWindowSupport):
@@ -94,7 +109,7 @@ class SharedWindowStorage(NoFixedWindows, Storage, MovingWindowSupport):
         uri: str | None = None,
         *,
         wrap_exceptions: bool = False,
-        redis: RedisStorage,
+        redis: OneTripStorage,
         health: RedisHealth,
         login_window_s: int,
     ) -> None:
@@ -109,10 +124,16 @@ class SharedWindowStorage(NoFixedWindows, Storage, MovingWindowSupport):
         is_counted = self._asked(lambda: self._redis.acquire_entry(key, limit, expiry, amount))
         if is_counted is not None:
             return is_counted
-        if expiry == self._login_window_s:
-            # A login is counted in several windows, and told once.
-            self._health.count_login()
         return self._local.acquire_entry(key, limit, expiry, amount)
+
+    def hit_all(self, windows: Sequence[Window]) -> list[WindowState]:
+        """Count one hit in all of *windows*, or in none of them if one is full."""
+        states = self._asked(lambda: self._redis.hit_all(windows))
+        if states is not None:
+            return states
+        if any(window.expiry_s == self._login_window_s for window in windows):
+            self._health.count_login()
+        return self._local.hit_all(windows)
 
     def get_moving_window(self, key: str, limit: int, expiry: int) -> tuple[float, int]:
         """Return the time of the oldest hit in the window, and how many there are."""
@@ -181,11 +202,11 @@ def ask_by_a_hit(current_url: Callable[[], str]) -> None:
     _hit(_redis_storage(current_url))
 
 
-def _hit(redis: RedisStorage) -> None:
+def _hit(redis: OneTripStorage) -> None:
     """Ask with a hit, not with PING: a Redis that is full or read-only answers that too."""
     # As long as a login would wait: who is slower is not back.
     with redis_work(Patience()):
-        redis.acquire_entry(PROBE_KEY, PROBE_LIMIT, 1)
+        redis.hit_all([Window(PROBE_KEY, PROBE_LIMIT, 1)])
 
 
 def _redis_storage(current_url: Callable[[], str]) -> OneTripStorage:

@@ -5,15 +5,18 @@ import re
 import time
 from collections.abc import Callable
 from functools import wraps
-from typing import Concatenate, Final, ParamSpec
+from typing import Any, Concatenate, Final, ParamSpec, cast
 
 from flask import Flask, Response, g, request
 from flask.typing import ResponseReturnValue
 from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
+from flask_limiter._limits import RuntimeLimit
+from limits.util import WindowStats
 
 from tokensvc.domain.errors import RateLimitedError, RequestError, SessionError
 from tokensvc.domain.model import Session
 from tokensvc.domain.ports import SessionVerifier
+from tokensvc.domain.windows import HitCounter, Window, WindowState
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.problems import problem
 from tokensvc.web.record import current_record
@@ -90,23 +93,76 @@ def unverified_bearer_token(header: str | None) -> str:
     return match[1]
 
 
-class RouteLimiter(Limiter):
-    """Flask-Limiter, for limits that stand on routes and nowhere else.
+class MetLimit(RequestLimit):
+    """A limit that a request meets, and its window as it was when the request was counted."""
 
-    It also looks at each request before its route, for limits of the whole app: there
-    are none here, and to find that out takes as long as to count.
+    def __init__(self, limiter: "RouteLimiter", limit: RuntimeLimit) -> None:
+        place = limiter.key_prefix, limit.key_func(), limit.scope_for(request.endpoint or "", None)
+        super().__init__(limiter, limit.limit, list(place), breached=False, shared=limit.shared)
+        self.cause = limit
+        self.asked = Window(self.key, self.limit.amount, self.limit.get_expiry())
+
+    def tell(self, state: WindowState) -> None:
+        """Keep what the storage says of the window."""
+        _, limit, expiry_s = self.asked
+        self.breached = state.is_full
+        self._window = WindowStats(state.oldest + expiry_s, limit - state.hits)
+
+    def reset_s(self, now: float) -> int:
+        """Return the seconds until it resets, whatever the clock of the storage says."""
+        return min(max(1, math.ceil(self.window.reset_time - now)), self.asked.expiry_s)
+
+
+class RouteLimiter(Limiter):
+    """Flask-Limiter, for limits that stand on routes alone, and stay as they are.
+
+    It would find out anew for each request which limits of app, blueprint and route
+    apply, parse them, and ask its storage twice for each. Here those of a route are
+    parsed once, and the storage (a `HitCounter`) is asked once for all their windows:
+    what one of them refuses is counted in none.
     """
+
+    def __init__(
+        self,
+        key_func: Callable[[], str],
+        *,
+        key_prefix: str,
+        **options: Any,  # noqa: ANN401 (Flask-Limiter's)
+    ) -> None:
+        super().__init__(key_func, key_prefix=key_prefix, **options)
+        self.key_prefix = key_prefix
+        self._parsed: dict[str, list[RuntimeLimit]] = {}
+
+    def met(self) -> list[MetLimit]:
+        """Return the limits that this request has met, those of the shortest windows first."""
+        return cast(list[MetLimit], self.current_limits)
 
     def _check_request_limit(
         self,
         callable_name: str | None = None,
         in_middleware: bool = True,  # noqa: FBT001, FBT002 (Flask-Limiter's signature)
     ) -> None:
-        if not in_middleware:
-            super()._check_request_limit(callable_name, in_middleware)
+        if in_middleware or callable_name is None:
+            return
+        met = [MetLimit(self, limit) for limit in self._limits_of(callable_name)]
+        states = cast(HitCounter, self.storage).hit_all([limit.asked for limit in met])
+        for limit, state in zip(met, states, strict=True):
+            limit.tell(state)
+        self.context.view_rate_limits = [*met]
+        for limit in met:
+            if limit.breached:
+                raise RateLimitExceeded(limit.cause)
+
+    def _limits_of(self, callable_name: str) -> list[RuntimeLimit]:
+        limits = self._parsed.get(callable_name)
+        if limits is None:
+            limits = self.limit_manager.decorated_limits(callable_name)
+            limits.sort(key=lambda limit: limit.limit)
+            self._parsed[callable_name] = limits
+        return limits
 
 
-def tell_limits(app: Flask, limiter: Limiter, *, now: Callable[[], float] = time.time) -> None:
+def tell_limits(app: Flask, limiter: RouteLimiter, *, now: Callable[[], float] = time.time) -> None:
     """Say in each limited answer what is left, and turn a breach into its problem.
 
     Header fields as in draft-ietf-httpapi-ratelimit-headers-10.
@@ -114,7 +170,7 @@ def tell_limits(app: Flask, limiter: Limiter, *, now: Callable[[], float] = time
 
     @app.errorhandler(RateLimitExceeded)
     def over_the_limit(error: RateLimitExceeded) -> Response:
-        reset_s = [reset_s for limit, _, reset_s in _windows(limiter, now()) if limit.breached]
+        reset_s = [limit.reset_s(now()) for limit in limiter.met() if limit.breached]
         return problem(
             RateLimitedError(
                 reason=f"over {error.limit.limit}" if error.limit else "",
@@ -124,33 +180,17 @@ def tell_limits(app: Flask, limiter: Limiter, *, now: Callable[[], float] = time
 
     @app.after_request
     def write_limits(response: Response) -> Response:
-        windows = _windows(limiter, now())
-        if windows:
+        limits = limiter.met()
+        if limits:
             whose = g.get("limited", "user")
-            names = [whose, *(f"{whose}-{rank}" for rank in range(2, len(windows) + 1))]
+            names = [whose, *(f"{whose}-{rank}" for rank in range(2, len(limits) + 1))]
             response.headers["RateLimit-Policy"] = ", ".join(
-                f'"{name}";q={limit.limit.amount};w={limit.limit.get_expiry()}'
-                for name, (limit, _, _) in zip(names, windows, strict=True)
+                f'"{name}";q={limit.asked.limit};w={limit.asked.expiry_s}'
+                for name, limit in zip(names, limits, strict=True)
             )
+            at = now()
             response.headers["RateLimit"] = min(
-                (remaining, f'"{name}";r={remaining};t={reset_s}')
-                for name, (_, remaining, reset_s) in zip(names, windows, strict=True)
+                (limit.remaining, f'"{name}";r={limit.remaining};t={limit.reset_s(at)}')
+                for name, limit in zip(names, limits, strict=True)
             )[1]
         return response
-
-
-def _reset_s(limit: RequestLimit, now: float) -> int:
-    """Return the seconds until *limit* resets, whatever the clock of the storage says."""
-    return min(max(1, math.ceil(limit.window.reset_time - now)), limit.limit.get_expiry())
-
-
-def _windows(limiter: Limiter, now: float) -> list[tuple[RequestLimit, int, int]]:
-    """Return the limits that this request met: each with what is left and when it resets.
-
-    A storage that fails just now has had its say when the request was counted;
-    then nothing is told.
-    """
-    try:
-        return [(limit, limit.remaining, _reset_s(limit, now)) for limit in limiter.current_limits]
-    except Exception:  # noqa: BLE001 (every storage has errors of its own)
-        return []
