@@ -168,6 +168,18 @@ def test_requests_are_flasks_in_web_alone() -> None:
     assert users <= {"web", "emulator", "cli"}
 
 
+def test_nothing_is_asynchronous() -> None:
+    """The app calls views and hooks as they are: one that gives a coroutine would never run."""
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.AsyncFunctionDef)
+    }
+
+    assert found == set()
+
+
 def test_a_logins_walk() -> None:
     """A login enters the rooms that the plan names, in that order, and nine files at most."""
     service = a_service({"cometchat": {"base_url": NOWHERE}})
@@ -231,6 +243,7 @@ def _outside_asides(rooms: list[str]) -> list[str]:
         *("domain/model.py", "domain/audit.py", "domain/uids.py", "domain/profiles.py"),
         *("domain/strict_json.py", "domain/errors.py", "adapters/jws.py", "adapters/key_sets.py"),
         *("web/client_address.py", "web/problems.py", "adapters/audit_log.py"),
+        "web/sync_flask.py",  # by which Flask gets at all functions of the others
         "adapters/log_lines.py",  # how audit_log.py spells them
         "adapters/secrets.py",  # whatever is in force, which its users ask for by turns
         "rotation.py",

@@ -18,6 +18,7 @@ from tokensvc.web.guard import tell_limits
 from tokensvc.web.operations import operations_blueprint
 from tokensvc.web.problems import answer_with_problems
 from tokensvc.web.record import keep_records
+from tokensvc.web.sync_flask import SyncFlask
 from tokensvc.web.tokens import MAX_BODY_BYTES, tokens_blueprint
 from tokensvc.web.webhooks import webhooks_blueprint
 
@@ -61,7 +62,7 @@ def create_app(
 
 def app_around(services: Services, settings: Settings) -> Flask:
     """Return the Flask app whose routes open on *services*."""
-    app = Flask("tokensvc", static_folder=None)
+    app = SyncFlask("tokensvc", static_folder=None)
     # Flask would take FLASK_DEBUG from the environment; here no variable opens a debugger.
     app.debug = False
     app.json.sort_keys = False  # type: ignore[attr-defined]  # (the default provider has it)
