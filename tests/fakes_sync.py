@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tokensvc.domain.accounts import SHUTS_OUT, Account, UserEvent
@@ -267,6 +267,11 @@ class FakeAccounts:
         with self._working():
             self.reads += 1
             return self.accounts.get(uid)
+
+    def find_each(self, uids: Collection[Uid]) -> Mapping[Uid, Account]:
+        with self._working():
+            self.reads += 1
+            return {uid: self.accounts[uid] for uid in uids if uid in self.accounts}
 
     def save(self, account: Account) -> None:
         with self._working():

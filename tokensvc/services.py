@@ -49,6 +49,8 @@ from tokensvc.web.shedding import Crowd, Shedding
 from tokensvc.web.tokens import ChatApp, TokenRoom
 from tokensvc.web.webhooks import WebhookRoom
 
+LOGINS_GATHER_S: Final = 0.05
+"""How long what logins tell may wait for more of it, to be looked at together."""
 LIMIT_KEY_PREFIX: Final = "tokensvc:moving-window"
 """Names the strategy: Redis keys of another one have another type, and would clash."""
 
@@ -191,7 +193,8 @@ def _login_facts(settings: Settings, storage: Storage, clock: Clocks, notify: No
         clocks=clock,
         notify=notify,
     )
-    facts.wake = Periodic("login-facts", facts.tell, notify=notify).start_or_wake
+    beside = Periodic("login-facts", facts.tell, notify=notify, gather_s=LOGINS_GATHER_S)
+    facts.wake = beside.start_or_wake
     return facts
 
 

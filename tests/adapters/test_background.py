@@ -3,6 +3,7 @@
 import os
 import queue
 import threading
+import time
 
 import pytest
 
@@ -47,6 +48,27 @@ def test_a_turn_can_be_had_at_once() -> None:
 
     assert turns.get(timeout=SOON_S) == 1
     work.stop()
+
+
+def test_calls_that_come_together_have_one_turn() -> None:
+    """With time to gather, what is called for meanwhile is done in the same turn."""
+    turns: queue.Queue[int] = queue.Queue()
+
+    def act() -> float:
+        turns.put(1)
+        return NEVER_S
+
+    work = Periodic("work", act, notify=Notices(), gather_s=0.2)
+    work.start()
+    turns.get(timeout=SOON_S)
+
+    for _ in range(20):
+        work.wake()
+        time.sleep(0.001)
+
+    assert turns.get(timeout=SOON_S) == 1
+    work.stop()
+    assert turns.qsize() <= 1  # a machine that stood still between two of the calls
 
 
 def test_work_begins_when_there_is_some() -> None:

@@ -53,6 +53,17 @@ def test_nobody_is_found(accounts: Accounts) -> None:
     assert accounts.find(ALICE) is None
 
 
+def test_several_are_found_at_once(accounts: Accounts) -> None:
+    """Those that there are, each as it is found alone; of nobody, nothing."""
+    for uid in ("alice", "bob", "carol"):
+        accounts.save(Account(a_uid(uid), whole=Profile(name=uid)))
+
+    several = accounts.find_each({a_uid("alice"), a_uid("carol"), a_uid("dora")})
+
+    assert several == {uid: accounts.find(uid) for uid in (a_uid("alice"), a_uid("carol"))}
+    assert accounts.find_each([]) == {}
+
+
 @pytest.mark.parametrize("account", [WHOLE, Account(ALICE)], ids=["whole", "empty"])
 def test_account_comes_back_as_it_was(accounts: Accounts, account: Account) -> None:
     """Everything that is known of a user is kept; the storage adds when and how often."""

@@ -1,5 +1,6 @@
 """Login facts: which logins tell something, and that none of them waits for it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -227,19 +228,69 @@ def test_what_is_too_much_is_dropped_and_counted() -> None:
     assert len(reception.told()) == 3
 
 
+def test_logins_that_come_together_are_looked_up_together(reception: Reception) -> None:
+    """A storm of logins asks the database now and then, and not for each of them."""
+    for number in range(250):
+        reception.login(f"user-{number}")
+
+    events = reception.told()
+
+    assert [event.uid for event in events] == [f"user-{number}" for number in range(250)]
+    assert reception.situation.accounts.reads == 3
+
+
+def test_a_user_is_looked_up_again_for_their_next_login(reception: Reception) -> None:
+    """A worker may have ended the first of two sessions before the second one is told."""
+    reception.situation.after("created", "suspended", profile=Profile(name="Alice"))
+    put = reception.inbox.put
+    reads: list[int] = []
+
+    def put_and_apply(events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
+        reads.append(reception.situation.accounts.reads)
+        is_new = put(events, body_hash=body_hash)
+        for event in events:
+            reception.situation.sync().apply(event)
+        return is_new
+
+    reception.inbox.put = put_and_apply  # type: ignore[method-assign]
+    for _ in range(2):
+        reception.login(has_created=True)
+
+    assert len(reception.told()) == 2
+    assert reads[1] > reads[0]
+
+
 @pytest.mark.parametrize("store", ["inbox", "accounts"])
 def test_logins_wait_for_the_storage(reception: Reception, store: str) -> None:
     """While the storage is away nothing is lost, and it is asked again after a pause."""
     broken = reception.inbox if store == "inbox" else reception.situation.accounts
-    reception.login("alice")
-    reception.login("bob")
+    for uid in ("alice", "bob", "carol"):
+        reception.login(uid)
     broken.fault = "database_gone"
     assert reception.facts.tell() == PAUSE_S
 
     broken.fault = None
     assert reception.facts.tell() == IDLE_S
 
-    assert [event.uid for event in reception.told()] == ["alice", "bob"]
+    assert [event.uid for event in reception.told()] == ["alice", "bob", "carol"]
+
+
+def test_who_was_told_before_the_storage_went_is_told_once(reception: Reception) -> None:
+    """Of logins that were looked up together only those wait that were not told yet."""
+    put = reception.inbox.put
+    told: list[str] = []
+
+    def put_one(events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
+        told.extend(event.uid for event in events)
+        reception.inbox.fault = "database_gone" if told == ["alice", "bob"] else None
+        return put(events, body_hash=body_hash)
+
+    reception.inbox.put = put_one  # type: ignore[method-assign]
+    for uid in ("alice", "bob", "carol"):
+        reception.login(uid)
+
+    assert (reception.facts.tell(), reception.facts.tell()) == (PAUSE_S, IDLE_S)
+    assert told == ["alice", "bob", "bob", "carol"]
 
 
 @pytest.mark.parametrize("forget", ["time", "room"])

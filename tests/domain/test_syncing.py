@@ -1,5 +1,6 @@
 """Syncing: which calls a fact costs, and that CometChat ends up as the account says."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -325,6 +326,9 @@ class Overtaken:
 
     def find(self, uid: Uid) -> Account | None:
         return self._accounts.find(uid)
+
+    def find_each(self, uids: Collection[Uid]) -> Mapping[Uid, Account]:
+        return self._accounts.find_each(uids)
 
     def save(self, account: Account) -> None:
         while self._overtaking:

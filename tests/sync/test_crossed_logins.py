@@ -1,5 +1,6 @@
 """Crossed logins: a first login that meets a deletion, in a process that is killed right after."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pytest
@@ -24,6 +25,9 @@ class Crossing:
         while self._town.work():
             pass
         return found
+
+    def find_each(self, uids: Collection[Uid]) -> Mapping[Uid, Account]:
+        raise NotImplementedError
 
     def save(self, account: Account) -> None:
         raise NotImplementedError

@@ -1,7 +1,7 @@
 """Accounts: one row per user, written by whoever has read its newest revision."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,11 @@ class SQLAccounts:
         with self._database.read() as connection:
             row = connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.uid == uid)).one_or_none()
         return None if row is None else _account_of(row)
+
+    def find_each(self, uids: Collection[Uid]) -> Mapping[Uid, Account]:
+        with self._database.read() as connection:
+            rows = connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.uid.in_(uids))).all()
+        return {account.uid: account for account in map(_account_of, rows)}
 
     def save(self, account: Account) -> None:
         if not self._database.write(partial(_save, account, now=self._now())):

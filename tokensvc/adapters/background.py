@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable
 
@@ -12,16 +13,24 @@ class Periodic:
     """Calls *act* now and again; *act* returns the seconds until its next turn.
 
     The thread belongs to the process: after a fork the child starts its own. An
-    *act* that raises is told to *notify* and called again after *retry_s*.
+    *act* that raises is told to *notify* and called again after *retry_s*. Whatever
+    comes within *gather_s* of the call for a turn is done in it.
     """
 
     def __init__(
-        self, name: str, act: Callable[[], float], *, notify: Notify, retry_s: float = 5.0
+        self,
+        name: str,
+        act: Callable[[], float],
+        *,
+        notify: Notify,
+        retry_s: float = 5.0,
+        gather_s: float = 0.0,
     ) -> None:
         self._name = name
         self._act = act
         self._notify = notify
         self._retry_s = retry_s
+        self._gather_s = gather_s
         self._wanted = False
         self._due = threading.Event()
         self._thread: threading.Thread | None = None
@@ -82,7 +91,8 @@ class Periodic:
         while self._wanted:
             # Before the turn: a wake during it asks for one more.
             self._due.clear()
-            self._due.wait(self._turn())
+            if self._due.wait(self._turn()) and self._wanted:
+                time.sleep(self._gather_s)
 
     def _turn(self) -> float:
         try:

@@ -1,6 +1,6 @@
 """What the domain needs from outside, and what each failure means."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -175,6 +175,9 @@ class Accounts(Protocol):
 
     def find(self, uid: Uid) -> Account | None:
         """Return the account, a tombstone too, or None."""
+
+    def find_each(self, uids: Collection[Uid]) -> Mapping[Uid, Account]:
+        """Return the accounts of *uids*, a few hundred at most, tombstones too."""
 
     def save(self, account: Account) -> None:
         """Write *account*, as it was read and then changed.
