@@ -261,7 +261,7 @@ def test_no_tls(secure: EmulatorServer, tmp_path: Path, text: bytes) -> None:
     with secure:
         try:
             answer = say(secure.port, text)
-        except ConnectionResetError:
+        except OSError:  # a reset, which may come before all is said
             answer = b""
 
         assert b"HTTP" not in answer
