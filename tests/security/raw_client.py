@@ -40,10 +40,11 @@ def exchange(url: str, raw: bytes, *, breaks_off: bool = False) -> list[Answer]:
     *breaks_off*: then it is the one who closes its side.
     """
     with connect(url) as connection:
-        with suppress(ConnectionError):
+        # After a reset there is no connection any more that could be shut down.
+        with suppress(OSError):
             connection.sendall(raw)
-        if breaks_off:
-            connection.shutdown(socket.SHUT_WR)
+            if breaks_off:
+                connection.shutdown(socket.SHUT_WR)
         return _answers(connection)
 
 
