@@ -244,7 +244,8 @@ def _outside_asides(rooms: list[str]) -> list[str]:
         *("domain/strict_json.py", "domain/errors.py", "adapters/jws.py", "adapters/key_sets.py"),
         *("web/client_address.py", "web/problems.py", "adapters/audit_log.py"),
         "web/sync_flask.py",  # by which Flask gets at all functions of the others
-        "adapters/log_lines.py",  # how audit_log.py spells them
+        # How audit_log.py spells them, and what it leaves out.
+        *("adapters/log_lines.py", "adapters/masking.py"),
         "adapters/secrets.py",  # whatever is in force, which its users ask for by turns
         "rotation.py",
         "adapters/limit_storage.py",  # the shelf of the limiter, which guard.py asks

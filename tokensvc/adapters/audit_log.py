@@ -1,25 +1,15 @@
 """The audit log: each request's record, and each operational event, as one JSON line."""
 
-import json
-import re
 from collections.abc import Iterable
 from contextlib import suppress
-from itertools import chain
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from tokensvc.adapters.log_lines import rendered
+from tokensvc.adapters.masking import Mask
 from tokensvc.domain.audit import OperationalEvent, RequestRecord
-
-MASK: Final = "[masked]"
-_TOKEN_SHAPES: Final = (
-    r"(?:eyJ|ewo|ewk|eyA)[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*)*",  # a JWT, or its beginning
-    r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}",  # whatever looks like one
-    r"[A-Za-z0-9_-]{1,100}_[0-9]{10}[0-9a-fA-F]{30}",  # a CometChat auth token
-    r"(?i:bearer)(?:\s|\\t)+[^\s\"\\]+",
-)
 
 
 class LineStream(Protocol):
@@ -56,9 +46,7 @@ class AuditLog:
     def mask(self, secrets: Iterable[str]) -> None:
         """Let *secrets* through no more; those from before stay masked."""
         self._secrets.update(dict.fromkeys(filter(None, secrets)))
-        spellings = [(secret, json.dumps(secret)[1:-1]) for secret in self._secrets]
-        literal = [re.escape(text) for text in dict.fromkeys(chain.from_iterable(spellings))]
-        self._masked = re.compile("|".join([*literal, *_TOKEN_SHAPES]))
+        self._mask = Mask(self._secrets)
 
     def __call__(self, record: RequestRecord) -> None:
         """Write down *record*; absent facts are left out of the line."""
@@ -73,12 +61,7 @@ class AuditLog:
     def _without_secrets(self, _logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
         # Before anything is escaped or cut: a mask over half an escape would break the line's
         # JSON, and half a secret is known by no pattern.
-        return {name: self._without_secret(value) for name, value in line.items()}
-
-    def _without_secret(self, value: object) -> object:
-        if isinstance(value, list):
-            return [self._without_secret(member) for member in value]
-        return self._masked.sub(MASK, value) if isinstance(value, str) else value
+        return self._mask.over(line)
 
 
 class _LineLogger:
