@@ -1,7 +1,9 @@
 """Metrics: what the records and events add up to, in the words of Prometheus."""
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
+from functools import cache, lru_cache
 from typing import Final
 
 from tokensvc.domain.audit import OperationalEvent, RequestRecord
@@ -27,34 +29,28 @@ class Metrics:
 
         self._library = prometheus
         registry = prometheus.CollectorRegistry()
-        self._requests = prometheus.Counter(
-            "tokensvc_requests", "Answers.", ["route", "status", "outcome"], registry=registry
+
+        # Each is asked for by its labels. The library takes longer to find it than to count, and
+        # keeps all that there ever were, as these do.
+        def counter(name: str, text: str, *labels: str) -> Callable[..., prometheus.Counter]:
+            return cache(prometheus.Counter(name, text, labels, registry=registry).labels)
+
+        def durations(name: str, text: str, *labels: str) -> Callable[..., prometheus.Histogram]:
+            kept = prometheus.Histogram(name, text, labels, buckets=DURATIONS_S, registry=registry)
+            return cache(kept.labels)
+
+        self._requests = counter("tokensvc_requests", "Answers.", "route", "status", "outcome")
+        self._request_durations = durations(
+            "tokensvc_request_duration_seconds", "From the request to its answer.", "route"
         )
-        self._request_durations = prometheus.Histogram(
-            "tokensvc_request_duration_seconds",
-            "From the request to its answer.",
-            ["route"],
-            buckets=DURATIONS_S,
-            registry=registry,
+        self._calls = counter(
+            "tokensvc_vendor_calls", "Calls to CometChat.", "operation", "outcome"
         )
-        self._calls = prometheus.Counter(
-            "tokensvc_vendor_calls",
-            "Calls to CometChat.",
-            ["operation", "outcome"],
-            registry=registry,
+        self._call_durations = durations(
+            "tokensvc_vendor_call_duration_seconds", "Waiting for CometChat.", "operation"
         )
-        self._call_durations = prometheus.Histogram(
-            "tokensvc_vendor_call_duration_seconds",
-            "Waiting for CometChat.",
-            ["operation"],
-            buckets=DURATIONS_S,
-            registry=registry,
-        )
-        self._events = prometheus.Counter(
-            "tokensvc_operational_events",
-            "What happened beside the requests.",
-            ["event"],
-            registry=registry,
+        self._events = counter(
+            "tokensvc_operational_events", "What happened beside the requests.", "event"
         )
         self._registry = registry
         if values.ValueClass._multiprocess:  # noqa: SLF001 (which of the two the library chose)
@@ -64,29 +60,30 @@ class Metrics:
     def __call__(self, record: RequestRecord) -> None:
         """Count *record* and the calls to CometChat in it."""
         route = record.route or "none"
-        self._requests.labels(route, str(record.status), record.outcome).inc()
-        self._request_durations.labels(route).observe(record.duration_s)
+        self._requests(route, record.status, record.outcome).inc()
+        self._request_durations(route).observe(record.duration_s)
         for call in record.vendor_calls:
-            self._calls.labels(call.operation, _bounded(call.outcome)).inc()
-            self._call_durations.labels(call.operation).observe(call.duration_s)
+            self._calls(call.operation, _bounded(call.outcome)).inc()
+            self._call_durations(call.operation).observe(call.duration_s)
 
     def add(self, record: RequestRecord, times: int) -> None:
         """Count *times* answers like *record*, of which nobody took the time."""
         with suppress(OSError, ValueError):
             route = record.route or "none"
-            self._requests.labels(route, str(record.status), record.outcome).inc(times)
+            self._requests(route, record.status, record.outcome).inc(times)
 
     def note(self, event: OperationalEvent) -> None:
         """Count *event* by its name."""
         # Whoever tells of an event goes on, also where the folder is full.
         with suppress(OSError, ValueError):
-            self._events.labels(event.name).inc()
+            self._events(event.name).inc()
 
     def render(self) -> bytes:
         """Return what was counted, in Prometheus' text format."""
         return self._library.generate_latest(self._registry)
 
 
+@lru_cache
 def _bounded(outcome: str) -> str:
     """Return *outcome* as one of few: a vendor has hundreds of statuses to answer with."""
     folded = _STATUS.sub(r"_\1xx", outcome)
