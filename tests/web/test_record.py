@@ -132,6 +132,15 @@ def test_insane_request_id_is_replaced(proposed: str) -> None:
     assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["X-Request-Id"])
 
 
+@pytest.mark.parametrize(("method", "path"), [("GET", "/livez"), ("POST", "/v1/auth-tokens")])
+def test_headers_of_each_answer_come_once(method: str, path: str) -> None:
+    """A second one of the same name would be read in two ways."""
+    answer = a_plain_service().client.open(path, method=method)
+
+    assert len(answer.headers.getlist("X-Request-Id")) == 1
+    assert answer.headers.getlist("X-Content-Type-Options") == ["nosniff"]
+
+
 def test_user_agent_is_cut() -> None:
     """Nobody fills the disk with a header."""
     service = a_plain_service()
