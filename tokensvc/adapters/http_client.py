@@ -123,12 +123,10 @@ class HTTPClient:
         bounds = self._bounds
         with exchange_within(min(bounds.total_s, within_s), self.resolver) as exchange:
             try:
-                with self._session_of_process().send(
-                    self._prepared(method, path, body, headers),
-                    timeout=(bounds.connect_s, bounds.read_s),
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
+                request = self._prepared(method, path, body, headers)
+                # Not by way of Session.send: it is there for redirects, cookies and proxies.
+                adapter = self._session_of_process().get_adapter(self._base_url)
+                with adapter.send(request, timeout=(bounds.connect_s, bounds.read_s)) as response:
                     return self._whole(response)
             except (OSError, ValueError) as error:
                 # Their texts quote URLs and addresses.
@@ -147,8 +145,6 @@ class HTTPClient:
     def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        # Else a redirect's body is read and its target parsed, though nobody follows it.
-        session.get_redirect_target = lambda _: None  # type: ignore[assignment,method-assign]
         adapter = DeadlineAdapter(self._base_url, kept=self._pool_size, ca_file=self._ca_file)
         session.mount(self._base_url, adapter)
         return session
