@@ -252,7 +252,7 @@ def _outside_asides(rooms: list[str]) -> list[str]:
         # The shelves of upstream.py, one limit in each, and of the client beneath it.
         *("adapters/breaker.py", "adapters/bulkhead.py", "adapters/retry_budget.py"),
         *("adapters/request_budget.py", "adapters/failed_try.py", "adapters/errand.py"),
-        *("adapters/transport.py", "adapters/deadline.py"),
+        *("adapters/transport.py", "adapters/deadline.py", "adapters/wire.py"),
         *("adapters/rest_keys.py", "adapters/rate_headers.py", "adapters/connecting.py"),
     }
     return [room for room in rooms if room not in asides]

@@ -19,13 +19,12 @@ import httptools
 import requests
 from requests.adapters import BaseAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.util.wait import wait_for_read
 
 from tokensvc.adapters.connecting import open_socket
-from tokensvc.adapters.deadline import current_exchange, wait_at_most
+from tokensvc.adapters.deadline import current_exchange
+from tokensvc.adapters.wire import Wire
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-_CHUNK_BYTES: Final = 64 * 1024
 _AT_ONCE: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 _PORTS: Final = {"http": 80, "https": 443}
 _HAVE_BODIES: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -112,7 +111,7 @@ class DeadlineAdapter(BaseAdapter):
             except IndexError:
                 return None
             # What can be read where nothing was asked is an end, or nothing that is meant for us.
-            if not wait_for_read(connection.sock, timeout=0.0):
+            if connection.wire.is_quiet():
                 return connection
             connection.close()
 
@@ -137,7 +136,7 @@ class _Connection:
         self._parser = httptools.HttpResponseParser(self)
         self._begin()
         self.is_open = False
-        self.sock: socket.socket
+        self.wire: Wire
 
     def _begin(self) -> None:
         self.status = 0
@@ -162,7 +161,7 @@ class _Connection:
                 options=_AT_ONCE,
                 resolver=exchange.resolver,
             )
-            self.sock = self._secured(connection)
+            self.wire = Wire(self._secured(connection))
             self.is_open = True
         except socket.gaierror:
             raise NameNotResolvedError from None
@@ -176,9 +175,9 @@ class _Connection:
         self._begin()
         self._read_s = read_s
         exchange = current_exchange()
-        wait_at_most(self.sock, exchange.left_s(read_s))
+        exchange.left_s(read_s)
         exchange.is_sent = True
-        self.sock.sendall(request)
+        self.wire.send(request, exchange, read_s)
         room = MAX_HEAD_BYTES
         while not self._has_head:
             room -= self.receive()
@@ -187,8 +186,7 @@ class _Connection:
 
     def receive(self) -> int:
         """Read some more of the answer, and return how many bytes that were."""
-        wait_at_most(self.sock, current_exchange().left_s(self._read_s))
-        data = self.sock.recv(_CHUNK_BYTES)
+        data = self.wire.receive(current_exchange(), self._read_s)
         if not data:
             if self._ends_itself or not self._has_head:
                 raise requests.ConnectionError("the answer breaks off")
@@ -207,7 +205,7 @@ class _Connection:
         """Close the socket, if there is one."""
         if self.is_open:
             self.is_open = False
-            self.sock.close()
+            self.wire.close()
 
     def on_message_begin(self) -> None:
         """Begin an answer; a second one was not asked for."""

@@ -1,0 +1,67 @@
+"""The wire: bytes out and bytes in, and no wait for them longer than the exchange may take.
+
+The socket never blocks, so that each wait is a poll of our own. One with a time-out
+polls before it sends, and TLS tries to read before it waits; each time the interpreter
+is let go, and dozens of threads may be waiting for it.
+"""
+
+import select
+import socket
+import ssl
+from typing import Final
+
+from urllib3.util.wait import wait_for_write
+
+from tokensvc.adapters.deadline import Exchange
+
+CHUNK_BYTES: Final = 64 * 1024
+"""More than a TLS record holds: nothing that was read stays behind, where no poll sees it."""
+
+
+class Wire:
+    """A connected socket whose handshake is done. Whatever goes wrong on it is an OSError."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.settimeout(0.0)
+        self._socket = connection
+        self._incoming = select.poll()
+        self._incoming.register(connection, select.POLLIN)
+
+    def is_quiet(self) -> bool:
+        """Return whether nothing is there to be read: no byte, and no end."""
+        return not self._incoming.poll(0)
+
+    def send(self, data: bytes, exchange: Exchange, most_s: float) -> None:
+        """Send *data*; TimeoutError at the deadline, or when for *most_s* nothing goes out."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except (BlockingIOError, ssl.SSLWantWriteError):
+                self._await_room(exchange.left_s(most_s))
+            except ssl.SSLWantReadError:
+                self._await_bytes(exchange.left_s(most_s))
+
+    def receive(self, exchange: Exchange, most_s: float) -> bytes:
+        """Return what comes in next, nothing at the end; TimeoutError as in `send`."""
+        while True:
+            self._await_bytes(exchange.left_s(most_s))
+            try:
+                return self._socket.recv(CHUNK_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                # A part of a record, or one that concerns TLS alone.
+                continue
+            except ssl.SSLWantWriteError:
+                self._await_room(exchange.left_s(most_s))
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def _await_bytes(self, seconds: float) -> None:
+        if not self._incoming.poll(seconds * 1000):
+            raise TimeoutError
+
+    def _await_room(self, seconds: float) -> None:
+        if not wait_for_write(self._socket, timeout=seconds):
+            raise TimeoutError
