@@ -145,17 +145,19 @@ class HTTPClient:
     def _new_session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
-        adapter = DeadlineAdapter(self._base_url, kept=self._pool_size, ca_file=self._ca_file)
+        adapter = DeadlineAdapter(
+            self._base_url, kept=self._pool_size, headers=_HEADERS, ca_file=self._ca_file
+        )
         session.mount(self._base_url, adapter)
         return session
 
     def _prepared(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> requests.PreparedRequest:
-        """Return the request as it is to be sent: there is nothing that requests could add."""
+        """Return the request as the adapter takes it: there is nothing that requests could add."""
         prepared = requests.PreparedRequest()
         prepared.method, prepared.url, prepared.body = method, self._base_url + path, body
-        prepared.headers = requests.structures.CaseInsensitiveDict({**_HEADERS, **headers})
+        prepared.headers = requests.structures.CaseInsensitiveDict(headers)
         return prepared
 
     def _whole(self, response: requests.Response) -> HTTPAnswer:

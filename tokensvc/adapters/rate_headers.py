@@ -28,6 +28,8 @@ def rate_headers(headers: Mapping[str, str]) -> RateHeaders:
 
 
 def _count(headers: Mapping[str, str], names: Sequence[str]) -> int | None:
-    texts = [headers.get(name, "") for name in names]
+    texts = [text for name in names if (text := headers.get(name))]
+    if not texts:
+        return None
     numbers = [text for text in texts if text.isascii() and text.isdigit()]
     return min((int(text) for text in numbers if len(text) <= _MOST_DIGITS), default=None)

@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ MAX_HEAD_BYTES: Final = 64 * 1024
 _AT_ONCE: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 _PORTS: Final = {"http": 80, "https": 443}
 _HAVE_BODIES: Final = frozenset({"POST", "PUT", "PATCH"})
+_SAY_THE_END: Final = frozenset({"content-length", "transfer-encoding"})
 _CONTINUE: Final = 100
 _FINAL: Final = 200
 _TARGET: Final = re.compile(r"/[!-~]*")
@@ -41,15 +42,23 @@ class NameNotResolvedError(requests.ConnectionError):
 class DeadlineAdapter(BaseAdapter):
     """Exchanges requests with the server of *base_url*, and keeps *kept* idle connections to it.
 
-    Retries nothing and follows nothing; belongs to one process. *ca_file* (PEM) takes
-    the place of the public certificate authorities.
+    Retries nothing and follows nothing; belongs to one process. *headers* go with each
+    request that does not have its own. *ca_file* (PEM) takes the place of the public
+    certificate authorities.
     """
 
-    def __init__(self, base_url: str, *, kept: int, ca_file: Path | None = None) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        kept: int,
+        headers: Mapping[str, str],
+        ca_file: Path | None = None,
+    ) -> None:
         super().__init__()
         parts = urlsplit(base_url)
         self._origin = f"{parts.scheme}://{parts.netloc}"
-        self._host = parts.netloc.rpartition("@")[2]
+        self._fields = {"Host": parts.netloc.rpartition("@")[2], **headers}
         self._place = (parts.hostname or "", parts.port or _PORTS[parts.scheme])
         self._tls = _tls_context(ca_file) if parts.scheme == "https" else None
         self._kept = kept
@@ -79,9 +88,7 @@ class DeadlineAdapter(BaseAdapter):
             raise
         response = requests.Response()
         response.status_code = connection.status
-        for name, value in connection.headers:
-            given = response.headers.get(name)
-            response.headers[name] = value if given is None else f"{given}, {value}"
+        response.headers.update(connection.headers)
         response.raw = _Body(connection, self._keep)
         response.request, response.url = request, request.url or ""
         return response
@@ -94,14 +101,14 @@ class DeadlineAdapter(BaseAdapter):
         """Return *request* as it travels (RFC 9112); ValueError if it is not one request."""
         target = (request.url or "").removeprefix(self._origin)
         body = cast("bytes", request.body or b"")
-        fields = {"Host": self._host, **request.headers}
+        fields = {**self._fields, **request.headers}
         if body or request.method in _HAVE_BODIES:
             fields["Content-Length"] = str(len(body))
-        if not (_TARGET.fullmatch(target) and all(map(_FIELD.fullmatch, fields.values()))):
+        if not (_TARGET.fullmatch(target) and _FIELD.fullmatch("".join(fields.values()))):
             raise ValueError("the target or a header holds what would end it")
-        lines = [f"{request.method} {target} HTTP/1.1"]
-        lines += [f"{name}: {value}" for name, value in fields.items()]
-        return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
+        lines = [f"{name}: {value}\r\n" for name, value in fields.items()]
+        head = f"{request.method} {target} HTTP/1.1\r\n{''.join(lines)}\r\n"
+        return head.encode("latin-1") + body
 
     def _idle_connection(self) -> "_Connection | None":
         """Return the connection that was used last, unless the other side has closed it."""
@@ -140,7 +147,8 @@ class _Connection:
 
     def _begin(self) -> None:
         self.status = 0
-        self.headers: list[tuple[str, str]] = []
+        self.headers: dict[str, str] = {}
+        """By name, in lower case; what is given twice is a list (RFC 9110, section 5.3)."""
         self.body = bytearray()
         self.is_complete = False
         self.may_stay = False
@@ -214,8 +222,11 @@ class _Connection:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a field of the head; a trailer says nothing to us."""
-        if not self._has_head:
-            self.headers.append((name.decode("latin-1"), value.decode("latin-1")))
+        if self._has_head:
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        given = self.headers.get(key)
+        self.headers[key] = text if given is None else f"{given}, {text}"
 
     def on_headers_complete(self) -> None:
         """Note the status and how the answer will end."""
@@ -224,8 +235,7 @@ class _Connection:
             self.headers.clear()
             return
         self._has_head = True
-        names = {name.lower() for name, _ in self.headers}
-        self._ends_itself = not names.isdisjoint({"content-length", "transfer-encoding"})
+        self._ends_itself = not self.headers.keys().isdisjoint(_SAY_THE_END)
 
     def on_body(self, body: bytes) -> None:
         """Keep a part of the body."""
