@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 _AUTH_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,512}")
 """Opaque (its form is unverified), but for what can travel in a header and a JSON text."""
+_FORCED: Final = b'{"force": true}'
 
 ERRORS: Final[Mapping[str, type[TokenServiceError]]] = {
     "ERR_UID_NOT_FOUND": UserNotFoundError,
@@ -92,7 +93,7 @@ class CometChatClient:
     def create_auth_token(self, uid: Uid) -> AuthToken:
         # Not idempotent: after a lost answer the first token stays, and the record says so.
         # Without force the vendor may hand out an old token again (unverified).
-        call = request("create_auth_token", "POST", f"/users/{uid}/auth_tokens", {"force": True})
+        call = Request("create_auth_token", "POST", f"/users/{uid}/auth_tokens", _FORCED)
         call.subject = uid
 
         def read(answer: HTTPAnswer) -> AuthToken:

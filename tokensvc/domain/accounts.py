@@ -39,6 +39,7 @@ class EventKind(StrEnum):
 
 SHUTS_OUT: Final = frozenset({EventKind.SUSPENDED, EventKind.DEACTIVATED, EventKind.DELETED})
 """Facts that end a user's sessions: none of them waits for a pause to pass."""
+_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def canonical(profile: Profile) -> str:
     """
     texts = [profile.name or "", profile.avatar or "", profile.role or ""]
     fields = [*texts, [*profile.tags] or "", dict(profile.metadata) or ""]
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return _CANONICAL.encode(fields)
 
 
 def profile_hash(profile: Profile) -> str:

@@ -89,7 +89,7 @@ class _Reading:
     def metadata(self, paths: Mapping[str, ClaimPath]) -> Mapping[str, object]:
         found = {name: claim_at(path, self.claims) for name, path in paths.items()}
         kept = {name: value for name, value in found.items() if not _is_empty(value)}
-        if len(json.dumps(kept).encode("utf-8")) > MAX_METADATA_BYTES:
+        if kept and len(json.dumps(kept).encode("utf-8")) > MAX_METADATA_BYTES:
             self.dropped.append("metadata")
             return {}
         return kept
