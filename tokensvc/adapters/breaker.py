@@ -4,11 +4,10 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Self
 
 from tokensvc.adapters.errand import Clock
 from tokensvc.domain.audit import Notify, OperationalEvent
@@ -48,11 +47,20 @@ class BreakerRule:
 class Watch:
     """One try under watch; `outcome` stays None where nothing was learned of CometChat."""
 
+    end: Callable[["Watch"], None]
     generation: int
     subject: object
     """Whom it is about."""
     is_probe: bool = False
     outcome: Outcome | None = None
+
+    def __enter__(self) -> Self:
+        """Go on: the try has been let through already."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the breaker count how the try ended."""
+        self.end(self)
 
 
 class Breaker:
@@ -94,19 +102,16 @@ class Breaker:
         with self._lock:
             return self._left_s() is None
 
-    @contextmanager
-    def watched(self, subject: object = None) -> Iterator[Watch]:
+    def watched(self, subject: object = None) -> Watch:
         """Watch the try in the block, or raise `DirectoryUnavailableError` while open.
 
         *subject* is the user whom it is about; without one each try is somebody else's.
         """
-        watch = self._admit(object() if subject is None else subject)
-        try:
-            yield watch
-        finally:
-            with self._lock:
-                event = self._settle(watch)
-            self._tell(event)
+        with self._lock:
+            self._demand_chance()
+            self._probing = self._open_until is not None
+            subject = object() if subject is None else subject
+            return Watch(self._end, self._generation, subject, is_probe=self._probing)
 
     def hold_for(self, seconds: float) -> None:
         """Let nobody through for *seconds*: CometChat has asked for that."""
@@ -114,11 +119,10 @@ class Breaker:
             event = self._open(self._clock() + seconds, "retry_after")
         self._tell(event)
 
-    def _admit(self, subject: object) -> Watch:
+    def _end(self, watch: Watch) -> None:
         with self._lock:
-            self._demand_chance()
-            self._probing = self._open_until is not None
-            return Watch(self._generation, subject, is_probe=self._probing)
+            event = self._settle(watch)
+        self._tell(event)
 
     def _demand_chance(self) -> None:
         left_s = self._left_s()

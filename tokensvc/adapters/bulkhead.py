@@ -1,8 +1,7 @@
 """The bulkhead: so many calls in flight and no more, so that a hang stays where it is."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Self
 
 from tokensvc.domain.errors import OverloadedError
 
@@ -19,7 +18,8 @@ class Bulkhead:
         self._limit = limit
         self._max_waiting = max_waiting
         self._wait_s = wait_s
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._held = 0
         self._waiting = 0
 
@@ -31,20 +31,23 @@ class Bulkhead:
         """Whether whoever came now would be refused at once."""
         return self._held >= self._limit and self._waiting >= self._max_waiting
 
-    @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self) -> Self:
         """Hold one place for the length of the block, or raise `OverloadedError`."""
-        with self._changed:
+        return self
+
+    def __enter__(self) -> None:
+        """Take a place."""
+        with self._lock:
             if self._held >= self._limit:
                 self._wait_for_place()
             self._held += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._held -= 1
-                if self._waiting:
-                    self._changed.notify()
+
+    def __exit__(self, *_: object) -> None:
+        """Give it back, to somebody who waits."""
+        with self._lock:
+            self._held -= 1
+            if self._waiting:
+                self._changed.notify()
 
     def _wait_for_place(self) -> None:
         if self._waiting >= self._max_waiting:

@@ -8,11 +8,9 @@ sizes, body and trailers. Names, connections and handshakes ask too.
 
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import Final, Self
 
 from tokensvc.adapters.connecting import RESOLVER, Resolver
 
@@ -29,6 +27,17 @@ class Exchange:
     resolver: Resolver = RESOLVER
     is_sent: bool = False
     """After that nobody knows, without an answer, what has come of it."""
+    _before: "Token[Exchange] | None" = field(repr=False, default=None)
+
+    def __enter__(self) -> Self:
+        """Be the current exchange in the block."""
+        self._before = _exchange.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the one before be it again."""
+        if self._before is not None:
+            _exchange.reset(self._before)
 
     def left_s(self, most_s: float) -> float:
         """Return the seconds that are left, or *most_s* if that is less; none: TimeoutError."""
@@ -41,15 +50,9 @@ class Exchange:
 _exchange: ContextVar[Exchange] = ContextVar("exchange")
 
 
-@contextmanager
-def exchange_within(seconds: float, resolver: Resolver = RESOLVER) -> Iterator[Exchange]:
+def exchange_within(seconds: float, resolver: Resolver = RESOLVER) -> Exchange:
     """Give the exchange in the block *seconds* in all; a read past them raises TimeoutError."""
-    exchange = Exchange(time.monotonic() + seconds, resolver)
-    token = _exchange.set(exchange)
-    try:
-        yield exchange
-    finally:
-        _exchange.reset(token)
+    return Exchange(time.monotonic() + seconds, resolver)
 
 
 def current_exchange() -> Exchange:

@@ -6,10 +6,11 @@ variable, so that neither the domain nor its ports know of it either.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import Self
 
 Clock = Callable[[], float]
 """Seconds on a clock that never goes back."""
@@ -24,6 +25,17 @@ class Errand:
     extra_tries: int = 1
     has_failed: bool = False
     """Whether the breaker has counted a failed try of it: a login is no more than one."""
+    _before: "Token[Errand] | None" = field(repr=False, default=None)
+
+    def __enter__(self) -> Self:
+        """Be the errand of all calls in the block."""
+        self._before = _errand.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Be over."""
+        if self._before is not None:
+            _errand.reset(self._before)
 
     def left_s(self) -> float:
         """Return the seconds that are left."""
@@ -33,19 +45,10 @@ class Errand:
 _errand: ContextVar[Errand] = ContextVar("errand")
 
 
-@contextmanager
-def errand_within(seconds: float, clock: Clock = time.monotonic) -> Iterator[Errand]:
+def errand_within(seconds: float, clock: Clock = time.monotonic) -> AbstractContextManager[Errand]:
     """Let all calls in the block share one errand of *seconds*.
 
     A block inside of another belongs to the outer errand: it adds no time.
     """
     outer = _errand.get(None)
-    if outer is not None:
-        yield outer
-        return
-    errand = Errand(clock() + seconds, clock)
-    token = _errand.set(errand)
-    try:
-        yield errand
-    finally:
-        _errand.reset(token)
+    return Errand(clock() + seconds, clock) if outer is None else nullcontext(outer)

@@ -7,8 +7,7 @@ bulkhead and the request budget. Nothing is asked twice at once (no hedging).
 
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
@@ -128,8 +127,7 @@ class Upstream:
                 raise DirectoryUnavailableError("deadline_passed")
             self.policy.request_budget.spend(request.share)
             try:
-                with self._observed(request):
-                    value = self._exchange(request, headers, read, within_s)
+                value = self._observed(request, headers, read, within_s)
             except FailedTryError as failed:
                 request.may_be_done |= failed.is_lost
                 watch.outcome = self._outcome_to_count(failed, watch, errand)
@@ -152,6 +150,28 @@ class Upstream:
         errand.has_failed = True
         return failed.outcome if is_news else None
 
+    def _observed(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        read: Callable[[HTTPAnswer], T],
+        within_s: float,
+    ) -> T:
+        started = time.perf_counter()
+        outcome, is_lost = "ok", False
+        try:
+            return self._exchange(request, headers, read, within_s)
+        except FailedTryError as failed:
+            outcome, is_lost = failed.meaning.reason, failed.is_lost
+            raise
+        except TokenServiceError as error:
+            outcome = error.reason
+            raise
+        finally:
+            duration_s = time.perf_counter() - started
+            call = VendorCall(request.operation, outcome, duration_s, answer_lost=is_lost)
+            self._observe_try(call)
+
     def _exchange(
         self,
         request: Request,
@@ -169,23 +189,6 @@ class Upstream:
             return read(answer)
         except DirectoryUnavailableError as error:
             raise failed_by(answer, error) from None
-
-    @contextmanager
-    def _observed(self, request: Request) -> Iterator[None]:
-        started = time.perf_counter()
-        outcome, is_lost = "ok", False
-        try:
-            yield
-        except FailedTryError as failed:
-            outcome, is_lost = failed.meaning.reason, failed.is_lost
-            raise
-        except TokenServiceError as error:
-            outcome = error.reason
-            raise
-        finally:
-            duration_s = time.perf_counter() - started
-            call = VendorCall(request.operation, outcome, duration_s, answer_lost=is_lost)
-            self._observe_try(call)
 
     def _pause_before_another(self, failed: FailedTryError, errand: Errand) -> float | None:
         """Return how long to wait before one more try, or None if there is to be none."""
