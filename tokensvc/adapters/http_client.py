@@ -16,7 +16,8 @@ from tokensvc import __version__
 from tokensvc.adapters.connecting import RESOLVER
 from tokensvc.adapters.deadline import exchange_within
 from tokensvc.adapters.rate_headers import UNTOLD, RateHeaders, rate_headers
-from tokensvc.adapters.transport import DeadlineAdapter, NameNotResolvedError
+from tokensvc.adapters.transport import DeadlineAdapter
+from tokensvc.adapters.wire import NameNotResolvedError
 
 MAX_ANSWER_BYTES: Final = 256 * 1024
 MAX_RETRY_AFTER_S: Final = 3600.0

@@ -7,7 +7,6 @@ this one lets llhttp read the answers, by way of httptools, as Node and uvicorn 
 """
 
 import re
-import socket
 import ssl
 import weakref
 from collections.abc import Callable, Mapping
@@ -20,12 +19,10 @@ import requests
 from requests.adapters import BaseAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
-from tokensvc.adapters.connecting import open_socket
 from tokensvc.adapters.deadline import current_exchange
-from tokensvc.adapters.wire import Wire
+from tokensvc.adapters.wire import Wire, open_wire
 
 MAX_HEAD_BYTES: Final = 64 * 1024
-_AT_ONCE: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 _PORTS: Final = {"http": 80, "https": 443}
 _HAVE_BODIES: Final = frozenset({"POST", "PUT", "PATCH"})
 _SAY_THE_END: Final = frozenset({"content-length", "transfer-encoding"})
@@ -33,10 +30,6 @@ _CONTINUE: Final = 100
 _FINAL: Final = 200
 _TARGET: Final = re.compile(r"/[!-~]*")
 _FIELD: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-
-
-class NameNotResolvedError(requests.ConnectionError):
-    """The server's name has no address that we could find out."""
 
 
 class DeadlineAdapter(BaseAdapter):
@@ -159,30 +152,15 @@ class _Connection:
 
     def open(self, connect_s: float) -> None:
         """Connect, and shake hands. Raises what requests' own adapter raises."""
-        exchange = current_exchange()
-        host, port = self._place
-        try:
-            connection = open_socket(
-                host,
-                port,
-                timeout_s=exchange.left_s(connect_s),
-                options=_AT_ONCE,
-                resolver=exchange.resolver,
-            )
-            self.wire = Wire(self._secured(connection))
-            self.is_open = True
-        except socket.gaierror:
-            raise NameNotResolvedError from None
-        except TimeoutError:
-            raise requests.ConnectTimeout from None
-        except ssl.SSLError:
-            raise requests.exceptions.SSLError from None
+        self.wire = open_wire(*self._place, self._tls, current_exchange(), connect_s)
+        self.is_open = True
 
     def exchange(self, request: bytes, read_s: float) -> None:
         """Send *request* and read the head of the answer, waiting *read_s* at most for more."""
         self._begin()
         self._read_s = read_s
         exchange = current_exchange()
+        # With no time left nothing is sent.
         exchange.left_s(read_s)
         exchange.is_sent = True
         self.wire.send(request, exchange, read_s)
@@ -247,15 +225,6 @@ class _Connection:
             self.is_complete = True
             # Behind an interim answer the answer itself is still to come.
             self.may_stay = self.status >= _FINAL and self._parser.should_keep_alive()
-
-    def _secured(self, connection: socket.socket) -> socket.socket:
-        if self._tls is None:
-            return connection
-        try:
-            return self._tls.wrap_socket(connection, server_hostname=self._place[0].rstrip("."))
-        except BaseException:
-            connection.close()
-            raise
 
 
 class _Body:

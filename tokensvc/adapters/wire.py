@@ -10,12 +10,19 @@ import socket
 import ssl
 from typing import Final
 
+import requests
 from urllib3.util.wait import wait_for_write
 
+from tokensvc.adapters.connecting import open_socket
 from tokensvc.adapters.deadline import Exchange
 
 CHUNK_BYTES: Final = 64 * 1024
 """More than a TLS record holds: nothing that was read stays behind, where no poll sees it."""
+_AT_ONCE: Final = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+
+
+class NameNotResolvedError(requests.ConnectionError):
+    """The server's name has no address that we could find out."""
 
 
 class Wire:
@@ -65,3 +72,37 @@ class Wire:
     def _await_room(self, seconds: float) -> None:
         if not wait_for_write(self._socket, timeout=seconds):
             raise TimeoutError
+
+
+def open_wire(
+    host: str, port: int, tls: ssl.SSLContext | None, exchange: Exchange, connect_s: float
+) -> Wire:
+    """Return a wire to *host*, secured if there is *tls*: within *connect_s*, and the deadline.
+
+    Raises what requests' own adapter raises.
+    """
+    try:
+        connection = open_socket(
+            host,
+            port,
+            timeout_s=exchange.left_s(connect_s),
+            options=_AT_ONCE,
+            resolver=exchange.resolver,
+        )
+        return Wire(_secured(connection, host, tls))
+    except socket.gaierror:
+        raise NameNotResolvedError from None
+    except TimeoutError:
+        raise requests.ConnectTimeout from None
+    except ssl.SSLError:
+        raise requests.exceptions.SSLError from None
+
+
+def _secured(connection: socket.socket, host: str, tls: ssl.SSLContext | None) -> socket.socket:
+    if tls is None:
+        return connection
+    try:
+        return tls.wrap_socket(connection, server_hostname=host.rstrip("."))
+    except BaseException:
+        connection.close()
+        raise
