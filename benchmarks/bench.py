@@ -35,6 +35,9 @@ class Plan:
     seconds: float = SECONDS
     rounds: int = 3
     warm_s: float = 2.0
+    settle_s: float = 1.0
+    """What a server has from its first answer on until all of its processes listen: one that
+    begins later would get none of the connections, which are opened at once and kept."""
     live_users: int = 100_000
     beside: Path | None = None
     """Another checkout of tokensvc, with a `.venv` of its own, to be measured side by side."""
@@ -64,6 +67,7 @@ class Bench:
         """Run *server* until the block ends."""
         self.vendor.behaves(latency_s=LATENCY_S)
         with server.running(self.vendor, self.folder) as process:
+            time.sleep(self.plan.settle_s)
             yield process
 
     def closed_loop(

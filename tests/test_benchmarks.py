@@ -17,7 +17,7 @@ from benchmarks.servers import ROOT, tokensvc
 from benchmarks.users import Ask, auth_token, fault_in, forgeries, logins
 from tests.processes import command
 
-PLAN = Plan(seconds=0.5, rounds=1, warm_s=0.2)
+PLAN = Plan(seconds=0.5, rounds=1, warm_s=0.2, settle_s=0.0)
 
 
 def an_answer(uid: str, token: str | None) -> bytes:
