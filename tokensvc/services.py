@@ -23,7 +23,6 @@ from tokensvc.adapters.redis_limits import shared_options
 from tokensvc.adapters.remote_keys import RemoteKeys
 from tokensvc.adapters.secrets import SecretWatcher
 from tokensvc.adapters.session_jwt import Issuer, JWTSessionVerifier
-from tokensvc.adapters.upstream import Policy
 from tokensvc.domain.audit import Announcer, Fingerprinter, Notify, Observer
 from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.issuing import TokenIssuer
@@ -36,6 +35,7 @@ from tokensvc.rotation import SecretsInForce
 from tokensvc.rotation_webhooks import WebhookSecretsInForce
 from tokensvc.services_directory import chat_directory, provisioning_of
 from tokensvc.services_keys import remote_keys
+from tokensvc.services_shedding import concurrency_limit, shedding
 from tokensvc.services_storage import Storage, storage_of
 from tokensvc.services_webhooks import webhook_room
 from tokensvc.settings import Settings
@@ -45,7 +45,6 @@ from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import RouteLimiter, caller
 from tokensvc.web.operations import Exposition
 from tokensvc.web.record import Recording
-from tokensvc.web.shedding import Crowd, Shedding
 from tokensvc.web.tokens import ChatApp, TokenRoom
 from tokensvc.web.webhooks import WebhookRoom
 
@@ -99,6 +98,8 @@ def assemble(
     remote = remote_keys(settings, notify=notify, clock=clock)
     storage = storage_of(settings, now=now)
     directory = chat_directory(settings, secrets, clock, notify)
+    limit = concurrency_limit(directory.upstream.policy, clock, notify)
+    observers = (limit.observe, audit_log, *((metrics,) if metrics else ()))
     return Services(
         tokens=TokenRoom(
             verifier=_verifier(settings, {**secrets.session_keys, **remote}, now),
@@ -117,12 +118,12 @@ def assemble(
             settings, webhook_secrets.senders, inbox or _inbox(settings, storage), notify
         ),
         limiter=_limiter(settings, secrets, notify),
-        recording=_recording(settings, (audit_log, metrics) if metrics else (audit_log,), now),
+        recording=_recording(settings, observers, now),
         metrics=Exposition(metrics.render, MEDIA_TYPE) if metrics else None,
         watcher=watcher,
         notify=notify,
         key_sets=tuple(remote.values()),
-        shed=_shedding(directory.upstream.policy, metrics, clock, notify),
+        shed=shedding(directory.upstream.policy, limit, metrics, clock, notify),
         background=watcher.background(),
     )
 
@@ -142,18 +143,6 @@ def _one_deadline(
     settings: Settings, clock: Clocks
 ) -> Callable[[], AbstractContextManager[object]]:
     return partial(errand_within, settings.cometchat.total_timeout_s, clock.monotonic)
-
-
-def _shedding(
-    policy: Policy, metrics: Metrics | None, clock: Clocks, notify: Notify
-) -> Callable[[WSGIApplication], Shedding]:
-    return partial(
-        Shedding,
-        crowd=Crowd(policy.bulkhead.inside, policy.is_hopeless),
-        add=metrics.add if metrics else None,
-        notify=notify,
-        clock=clock.monotonic,
-    )
 
 
 def _recording(

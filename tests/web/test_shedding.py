@@ -1,6 +1,7 @@
 """Shedding: more logins than there is room for."""
 
 import json
+import threading
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -11,8 +12,9 @@ from werkzeug.test import Client, EnvironBuilder, TestResponse
 from tests.builders import a_service
 from tests.fakes import Notices
 from tests.upstreams import Clock
+from tokensvc.adapters.concurrency_limit import WATCHED_FROM
 from tokensvc.domain.audit import RequestRecord
-from tokensvc.web.shedding import MOST_COMPUTING, ROUTE, USUAL_PER_S, Crowd, Shedding
+from tokensvc.web.shedding import ROUTE, USUAL_PER_S, Crowd, Shedding
 
 MANY = USUAL_PER_S + 30
 
@@ -21,7 +23,7 @@ class Subject:
     """Shedding in front of an application that counts what comes through."""
 
     def __init__(self) -> None:
-        self.in_flight, self.is_hopeless = 0, False
+        self.room, self.is_hopeless = 64, False
         self.came: list[str] = []
         self.counted: list[tuple[RequestRecord, int]] = []
         self.notices, self.clock = Notices(), Clock()
@@ -29,7 +31,7 @@ class Subject:
         """How many more logins come while one is under way."""
         self.wsgi = Shedding(
             self._application,
-            Crowd(lambda: self.in_flight, lambda: self.is_hopeless),
+            Crowd(lambda inside: inside < self.room, lambda: self.is_hopeless),
             add=lambda record, times: self.counted.append((record, times)),
             notify=self.notices,
             clock=self.clock,
@@ -78,9 +80,9 @@ def test_no_place_is_free(subject: Subject) -> None:
     assert subject.statuses(MANY) == [201] * USUAL_PER_S + [503] * 30
 
 
-@pytest.mark.parametrize(("under_way", "last"), [(MOST_COMPUTING - 1, 201), (MOST_COMPUTING, 503)])
-def test_many_want_the_interpreter(subject: Subject, under_way: int, last: int) -> None:
-    """So many that are under way and wait for nobody make each other wait."""
+@pytest.mark.parametrize(("under_way", "last"), [(63, 201), (64, 503)])
+def test_many_are_inside(subject: Subject, under_way: int, last: int) -> None:
+    """Whoever is under way takes room until they are answered."""
     subject.is_hopeless = True
     subject.statuses(USUAL_PER_S)
     subject.is_hopeless = False
@@ -98,19 +100,7 @@ def test_many_want_the_interpreter(subject: Subject, under_way: int, last: int) 
 
     assert statuses[0] == last
     assert set(statuses[1:]) == {201}
-
-
-def test_who_waits_for_cometchat_wants_no_interpreter(subject: Subject) -> None:
-    """Those in flight cost nothing meanwhile."""
-    subject.is_hopeless = True
-    subject.statuses(USUAL_PER_S)
-    subject.is_hopeless = False
-    subject.in_flight = 40
-    subject.inside = MOST_COMPUTING + 39
-
-    subject.ask()
-
-    assert len(subject.came) == USUAL_PER_S + MOST_COMPUTING + 40
+    assert subject.ask().status_code == 201
 
 
 def test_answer_is_a_problem(subject: Subject) -> None:
@@ -188,3 +178,16 @@ def test_others_are_let_through(
 def test_it_stands_in_front_of_the_service() -> None:
     """The service is shipped with it."""
     assert isinstance(a_service().app.wsgi_app, Shedding)
+
+
+def test_a_crowd_is_looked_at() -> None:
+    """The service's own limit is told of each login, and has a thread once there is a crowd."""
+    services = a_service().app.extensions["tokensvc"]
+    limit = services.shed.keywords["crowd"].has_room.__self__
+    before = {thread.ident for thread in threading.enumerate()}
+
+    limit.has_room(WATCHED_FROM)
+
+    begun = [thread for thread in threading.enumerate() if thread.ident not in before]
+    assert [thread.name for thread in begun] == ["concurrency-limit"]
+    assert limit.observe in services.recording.observers

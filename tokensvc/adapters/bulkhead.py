@@ -23,9 +23,10 @@ class Bulkhead:
         self._held = 0
         self._waiting = 0
 
-    def inside(self) -> int:
-        """How many hold a place or wait for one."""
-        return self._held + self._waiting
+    @property
+    def most_inside(self) -> int:
+        """How many can hold a place or wait for one."""
+        return self._limit + self._max_waiting
 
     def is_full(self) -> bool:
         """Whether whoever came now would be refused at once."""

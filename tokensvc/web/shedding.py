@@ -16,9 +16,6 @@ from tokensvc.web.problems import headers_of, problem_of, status_of
 from tokensvc.web.record import request_id_of
 
 ROUTE: Final = "/v1/auth-tokens"
-MOST_COMPUTING: Final = 64
-"""Logins of a process that are under way and do not wait for CometChat. They share one core:
-so many are some 40 ms of it, and the next one would only wait longer with all of them."""
 USUAL_PER_S: Final = 20
 """Logins without room that still go the usual way, where each has its line in the log."""
 TOLD_EVERY_S: Final = 1.0
@@ -27,12 +24,12 @@ _PLACE: Final = "(request-id)"
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """How many logins are somewhere inside."""
+    """Whether there is a chance for one more login."""
 
-    in_flight: Callable[[], int]
-    """Those that ask CometChat, or wait for a place to do so."""
+    has_room: Callable[[int], bool]
+    """Whether it may come in beside so many who are inside, as fast as things go just now."""
     is_hopeless: Callable[[], bool]
-    """Whether one more would not even be asked for: no place, or CometChat is down."""
+    """Whether it would not even be asked for: there is no place, or CometChat is down."""
 
 
 class Shedding:
@@ -95,8 +92,7 @@ class Shedding:
                 self._inside -= 1
 
     def _is_let_in(self, environ: WSGIEnvironment) -> bool:
-        computing = self._inside - self._crowd.in_flight()
-        if computing < MOST_COMPUTING and not self._crowd.is_hopeless():
+        if self._crowd.has_room(self._inside) and not self._crowd.is_hopeless():
             return True
         if "HTTP_ORIGIN" not in environ and self._usual >= USUAL_PER_S:
             return False
