@@ -35,6 +35,10 @@ class Core:
         """Let the limit be set anew, after beats that late and so many logins a second."""
         for _ in range(round(per_s * (BEAT_S + late_s) * BEATS)):
             self.answers(vendor_s)
+            # Refused for its token, it asked nobody.
+            self.limit.observe(RequestRecord("", 0.0, "POST", "/v1/auth-tokens"))
+        if per_s:
+            self.answers(vendor_s + 0.5)  # its thread has waited for a turn, too
         for _ in range(BEATS):
             self.clock.advance(BEAT_S + late_s)
             next_s = self.limit.beat()
@@ -81,7 +85,6 @@ def test_a_quiet_process_has_no_pulse(core: Core) -> None:
 def test_as_many_as_wait_and_a_few_more(core: Core, vendor_s: float, waiting: int) -> None:
     """Too many for the core: those in flight stay welcome, however slow CometChat is."""
     core.limit.has_room(MOST)
-    core.answers(vendor_s + 0.5)  # who has waited for a turn, too
 
     core.passes(LATE, per_s=1000, vendor_s=vendor_s)
 
