@@ -243,6 +243,7 @@ def _outside_asides(rooms: list[str]) -> list[str]:
         *("domain/model.py", "domain/audit.py", "domain/uids.py", "domain/profiles.py"),
         *("domain/strict_json.py", "domain/errors.py", "adapters/jws.py", "adapters/key_sets.py"),
         *("web/client_address.py", "web/problems.py", "adapters/audit_log.py"),
+        "adapters/concurrency_limit.py",  # the one question of shedding.py
         "web/sync_flask.py",  # by which Flask gets at all functions of the others
         # How audit_log.py spells them, and what it leaves out.
         *("adapters/log_lines.py", "adapters/masking.py"),

@@ -14,6 +14,7 @@ from limits.strategies import MovingWindowRateLimiter
 from tokensvc.adapters.accounts import SQLAccounts
 from tokensvc.adapters.audit_log import AuditLog
 from tokensvc.adapters.background import Periodic
+from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.errand import errand_within
 from tokensvc.adapters.key_sets import KeySet
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
@@ -99,16 +100,11 @@ def assemble(
     storage = storage_of(settings, now=now)
     directory = chat_directory(settings, secrets, clock, notify)
     limit = concurrency_limit(directory.upstream.policy, clock, notify)
-    observers = (limit.observe, audit_log, *((metrics,) if metrics else ()))
     return Services(
         tokens=TokenRoom(
             verifier=_verifier(settings, {**secrets.session_keys, **remote}, now),
             failed_attempts=_failed_attempts(settings),
-            issuer=TokenIssuer(
-                directory,
-                provisioning_of(settings),
-                *_memory(settings, storage, clock, notify),
-            ),
+            issuer=_issuer_of_tokens(settings, directory, storage, clock, notify),
             one_deadline=_one_deadline(settings, clock),
             fingerprinter=Fingerprinter(secrets.log_key),
             chat_app=ChatApp(settings.cometchat.app_id, settings.cometchat.region),
@@ -118,7 +114,7 @@ def assemble(
             settings, webhook_secrets.senders, inbox or _inbox(settings, storage), notify
         ),
         limiter=_limiter(settings, secrets, notify),
-        recording=_recording(settings, observers, now),
+        recording=_recording(settings, (limit.observe, audit_log, metrics), now),
         metrics=Exposition(metrics.render, MEDIA_TYPE) if metrics else None,
         watcher=watcher,
         notify=notify,
@@ -146,10 +142,10 @@ def _one_deadline(
 
 
 def _recording(
-    settings: Settings, observers: Sequence[Observer], now: Callable[[], float]
+    settings: Settings, observers: Sequence[Observer | None], now: Callable[[], float]
 ) -> Recording:
     return Recording(
-        observers=observers,
+        observers=[observe for observe in observers if observe],
         trusted_proxies=settings.http.trusted_proxies,
         server_timing=settings.http.server_timing,
         now=now,
@@ -161,6 +157,17 @@ def _inbox(settings: Settings, storage: Storage) -> Inbox:
     if settings.webhooks and not storage.is_kept:
         raise ConfigurationError(["webhooks: need a database; set storage.url"])
     return storage.inbox
+
+
+def _issuer_of_tokens(
+    settings: Settings,
+    directory: CometChatClient,
+    storage: Storage,
+    clock: Clocks,
+    notify: Notify,
+) -> TokenIssuer:
+    memory = _memory(settings, storage, clock, notify)
+    return TokenIssuer(directory, provisioning_of(settings), *memory)
 
 
 def _memory(

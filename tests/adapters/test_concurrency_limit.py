@@ -39,13 +39,20 @@ class Core:
             self.limit.observe(RequestRecord("", 0.0, "POST", "/v1/auth-tokens"))
         if per_s:
             self.answers(vendor_s + 0.5)  # its thread has waited for a turn, too
+            self.answers(0.001, "directory_unavailable")  # no connection
         for _ in range(BEATS):
             self.clock.advance(BEAT_S + late_s)
             next_s = self.limit.beat()
         return next_s
 
-    def answers(self, vendor_s: float) -> None:
+    def is_crowded(self) -> None:
+        """Let one more come than there can be room for."""
+        self.limit.has_room(MOST)
+        self.limit.note_refusal()
+
+    def answers(self, vendor_s: float, outcome: str = "ok") -> None:
         record = RequestRecord("", 0.0, "POST", "/v1/auth-tokens")
+        record.outcome = outcome
         record.vendor_calls.append(VendorCall("create_auth_token", "ok", vendor_s))
         self.limit.observe(record)
 
@@ -63,6 +70,17 @@ class Core:
 def core() -> Core:
     """Return a core with nothing to do."""
     return Core()
+
+
+def test_a_thread_is_asked_for_now_and_then(core: Core) -> None:
+    """At its limit of threads a process is not asked for one by each login."""
+    core.limit.wake = lambda: core._wake() and False  # noqa: SLF001 (it counts)
+    for _ in range(100):
+        core.limit.has_room(WATCHED_FROM)
+    core.clock.advance(1)
+    core.limit.has_room(WATCHED_FROM)
+
+    assert core.woken == 2
 
 
 def test_there_is_room_for_as_many_as_can_wait(core: Core) -> None:
@@ -84,7 +102,7 @@ def test_a_quiet_process_has_no_pulse(core: Core) -> None:
 @pytest.mark.parametrize(("vendor_s", "waiting"), [(0.02, 20), (0.08, 80)])
 def test_as_many_as_wait_and_a_few_more(core: Core, vendor_s: float, waiting: int) -> None:
     """Too many for the core: those in flight stay welcome, however slow CometChat is."""
-    core.limit.has_room(MOST)
+    core.is_crowded()
 
     core.passes(LATE, per_s=1000, vendor_s=vendor_s)
 
@@ -93,10 +111,12 @@ def test_as_many_as_wait_and_a_few_more(core: Core, vendor_s: float, waiting: in
     assert not core.limit.has_room(core.room())
 
 
-@pytest.mark.parametrize(("is_full", "late_s"), [(False, LATE), (True, IN_TIME)])
-def test_nobody_is_refused_for_one_sign_alone(core: Core, *, is_full: bool, late_s: float) -> None:
+@pytest.mark.parametrize(("has_refused", "late_s"), [(False, LATE), (True, IN_TIME)])
+def test_one_sign_alone_says_nothing(core: Core, *, has_refused: bool, late_s: float) -> None:
     """Where all found room nothing has to be quick; where beats are in time all is."""
-    core.limit.has_room(MOST if is_full else MOST - 1)
+    core.limit.has_room(MOST - 1)
+    if has_refused:
+        core.limit.note_refusal()
 
     core.passes(late_s, per_s=1000)
 
@@ -105,7 +125,7 @@ def test_nobody_is_refused_for_one_sign_alone(core: Core, *, is_full: bool, late
 
 def test_a_few_are_let_in_always(core: Core) -> None:
     """Nothing was answered yet, and some have to be for anything to be measured."""
-    core.limit.has_room(MOST)
+    core.is_crowded()
 
     core.passes(LATE)
 
@@ -114,9 +134,9 @@ def test_a_few_are_let_in_always(core: Core) -> None:
 
 def test_it_never_rises_while_beats_are_late(core: Core) -> None:
     """A faster moment among slow ones lets nobody more in."""
-    core.limit.has_room(MOST)
+    core.is_crowded()
     core.passes(LATE)
-    core.limit.has_room(MOST)
+    core.is_crowded()
 
     core.passes(LATE, per_s=5000)
 
@@ -125,7 +145,7 @@ def test_it_never_rises_while_beats_are_late(core: Core) -> None:
 
 def test_it_rises_again(core: Core) -> None:
     """With the core in time it grows step by step to where it was, within ten seconds."""
-    core.limit.has_room(MOST)
+    core.is_crowded()
     core.passes(LATE)
 
     rooms = []
@@ -141,7 +161,7 @@ def test_it_rises_again(core: Core) -> None:
 
 def test_it_rests_when_the_crowd_is_gone(core: Core) -> None:
     """A quiet tenth of a second, and all is as in the beginning."""
-    core.limit.has_room(MOST)
+    core.is_crowded()
     core.passes(LATE)
 
     assert core.passes(IN_TIME) == RESTS_S
@@ -152,12 +172,12 @@ def test_it_rests_when_the_crowd_is_gone(core: Core) -> None:
 
 def test_a_rest_is_not_late(core: Core) -> None:
     """The first beat after a rest says nothing of the core, and begins to count."""
-    core.limit.has_room(MOST)
+    core.is_crowded()
     core.passes(IN_TIME)
     core.passes(IN_TIME)
     core.clock.advance(RESTS_S)
     core.limit.beat()
-    core.limit.has_room(MOST)
+    core.is_crowded()
 
     core.passes(LATE, per_s=1000)
 

@@ -115,6 +115,23 @@ def test_a_refused_stranger_leaves_nothing(storage: WindowStorage) -> None:
     assert storage.reset() == 1
 
 
+def test_who_comes_back_to_a_spent_day_harms_nobody(storage: WindowStorage, clock: Clock) -> None:
+    """A window that has run empty beside one that is full is no obstacle for the others."""
+    minute, day = Window("eve/minute", 10, 60), Window("eve/day", 2, 86400)
+    for name in ("ann", "bob", "eve"):
+        storage.hit_all([Window(f"{name}/minute", 10, 60)])
+    for _ in range(2):
+        storage.hit_all([minute, day])
+    clock.time += 61
+
+    (empty, full) = storage.hit_all([minute, day])
+    answers = [is_counted(storage, Window(f"user-{n}/minute", 10, 60)) for n in range(5)]
+
+    assert (empty.hits, full.is_full) == (0, True)
+    assert answers == [True] * 5
+    assert storage.get_moving_window(minute.key, 10, 60) == (clock.time, 0)
+
+
 @pytest.mark.parametrize("limit", [1, 3])
 def test_both_doors_count_alike(storage: WindowStorage, limit: int) -> None:
     """What `limits` itself asks for counts in the same windows."""

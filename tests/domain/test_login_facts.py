@@ -10,11 +10,11 @@ from tests.builders import a_session, a_uid
 from tests.fakes import Notices
 from tests.fakes_sync import FakeInbox
 from tests.sync.situations import Situation, a_fact
-from tokensvc.domain.accounts import EventKind, UserEvent
+from tokensvc.domain.accounts import Account, EventKind, UserEvent
 from tokensvc.domain.audit import OperationalEvent
 from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.login_facts import IDLE_S, KNOWN_FOR_S, PAUSE_S, LoginFacts
-from tokensvc.domain.model import Login, Profile, Session
+from tokensvc.domain.model import Login, Profile, Session, Uid
 
 ALICE = a_uid("alice")
 
@@ -291,6 +291,37 @@ def test_who_was_told_before_the_storage_went_is_told_once(reception: Reception)
 
     assert (reception.facts.tell(), reception.facts.tell()) == (PAUSE_S, IDLE_S)
     assert told == ["alice", "bob", "bob", "carol"]
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_one_that_cannot_be_told_costs_no_other(reception: Reception, *, is_read: bool) -> None:
+    """An account that nobody can read, or an event that cannot be put, is that user's alone."""
+    accounts, put = reception.situation.accounts, reception.inbox.put
+
+    def put_but_bob(events: Sequence[UserEvent], *, body_hash: bytes) -> bool:
+        if events[0].uid == "bob":
+            raise ZeroDivisionError
+        return put(events, body_hash=body_hash)
+
+    def find_but_bob(uid: Uid) -> None:
+        if uid == "bob":
+            raise ZeroDivisionError
+
+    def find_none(_: object) -> dict[Uid, Account]:
+        raise ZeroDivisionError
+
+    if is_read:
+        reception.inbox.put = put_but_bob  # type: ignore[method-assign]
+    else:
+        accounts.find_each = find_none  # type: ignore[method-assign,assignment]
+        accounts.find = find_but_bob  # type: ignore[method-assign]
+    for uid in ("alice", "bob", "carol"):
+        reception.login(uid)
+
+    with pytest.raises(ZeroDivisionError):
+        reception.facts.tell()
+
+    assert [event.uid for event in reception.told()] == ["alice", "carol"]
 
 
 @pytest.mark.parametrize("forget", ["time", "room"])

@@ -29,15 +29,13 @@ from tests.security.redis_servers import running_redis
 from tests.security.source_tree import ROOT
 from tests.security.watching import watching
 from tokensvc.adapters.redis_limits import (
-    PROBE_KEY,
-    PROBE_LIMIT,
+    PROBE,
     REDIS_TIMEOUT_S,
     redis_client,
     shared_options,
 )
 from tokensvc.adapters.shared_spending import RedisSpending
 from tokensvc.domain.secrecy import DEVELOPMENT_MARK
-from tokensvc.domain.windows import Window
 from tokensvc.settings_loading import setting_names
 from tokensvc.settings_sections import SessionSettings
 
@@ -107,7 +105,7 @@ def test_v13_2_2_redis_account_with_the_least_rights(tmp_path: Path) -> None:
         statuses = [service.login().status_code for service in (first, second, first, second)]
         told = Notices()
         options = shared_options(lambda: limits["storage_url"], notify=told, login_window_s=60)
-        assert options["redis"].hit_all([Window(PROBE_KEY, PROBE_LIMIT, 1)])
+        assert options["redis"].hit_all(PROBE)
         spending = RedisSpending(
             lambda: redis_client(lambda: limits["storage_url"]),
             key_prefix="tokensvc:request-budget:app",

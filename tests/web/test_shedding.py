@@ -25,13 +25,18 @@ class Subject:
     def __init__(self) -> None:
         self.room, self.is_hopeless = 64, False
         self.came: list[str] = []
+        self.noted: list[str] = []
         self.counted: list[tuple[RequestRecord, int]] = []
         self.notices, self.clock = Notices(), Clock()
         self.inside = 0
         """How many more logins come while one is under way."""
         self.wsgi = Shedding(
             self._application,
-            Crowd(lambda inside: inside < self.room, lambda: self.is_hopeless),
+            Crowd(
+                lambda inside: inside < self.room,
+                lambda: self.is_hopeless,
+                lambda: self.noted.append("refusal"),
+            ),
             add=lambda record, times: self.counted.append((record, times)),
             notify=self.notices,
             clock=self.clock,
@@ -63,7 +68,7 @@ def subject() -> Subject:
 def test_there_is_room(subject: Subject) -> None:
     """Nobody is refused, and nothing is told."""
     assert subject.statuses(MANY) == [201] * MANY
-    assert (subject.counted, subject.notices.names()) == ([], [])
+    assert (subject.counted, subject.notices.names(), subject.noted) == ([], [], [])
 
 
 def test_no_place_is_free(subject: Subject) -> None:
@@ -71,6 +76,7 @@ def test_no_place_is_free(subject: Subject) -> None:
     subject.is_hopeless = True
 
     assert subject.statuses(MANY) == [201] * USUAL_PER_S + [503] * 30
+    assert len(subject.noted) == MANY
     subject.clock.advance(1)
     assert subject.ask("/livez", "GET").status_code == 201
     assert subject.notices.events[0].facts == {"count": 30}

@@ -20,6 +20,8 @@ LATE_S: Final = 0.0007
 """How late beats come in the mean on a core that is as busy as it should get, and no busier."""
 RAISED_BY: Final = 1 / 20
 RESTS_S: Final = 3_600.0
+TRIED_EVERY_S: Final = 1.0
+"""Where no thread can be had, each login would ask for one."""
 
 
 class ConcurrencyLimit:
@@ -29,7 +31,7 @@ class ConcurrencyLimit:
     interpreter take turns, and with them everybody whom it would take a moment to
     refuse: then nobody is answered in time, though no more are served. From outside
     the two look alike. So `beat` is called again and again; when it comes late in the
-    mean, and some have found no room, then as many are let in as wait for CometChat
+    mean, and some are refused, then as many are let in as wait for CometChat
     (Little's law: their rate times the shortest wait of late), and a few more. Else the
     limit rises again. Without a lock: what two threads count at once, and one of them
     loses, changes nothing that matters.
@@ -39,6 +41,7 @@ class ConcurrencyLimit:
         self._most = self._limit = most
         self._clock = clock
         self._is_watched = False
+        self._try_at = -math.inf
         self._due_at: float | None = None
         self._shortest_s = math.inf
         self._begin_anew(clock())
@@ -50,15 +53,17 @@ class ConcurrencyLimit:
         if inside >= WATCHED_FROM:
             self._is_busy = True
             if not self._is_watched:
-                self._is_watched = self.wake()
-        if inside < self._limit:
-            return True
-        self._was_full = True
-        return False
+                self._begin_to_watch()
+        return inside < self._limit
+
+    def note_refusal(self) -> None:
+        """Take in that somebody was not let in, for want of room or for another reason."""
+        self._has_refused = True
 
     def observe(self, record: RequestRecord) -> None:
         """Take in how long a login has waited for CometChat."""
-        if record.vendor_calls:
+        # An answer that was none may have come at once.
+        if record.vendor_calls and record.outcome == "ok":
             self._answered += 1
             self._shortest_s = min(self._shortest_s, record.vendor_s)
 
@@ -80,8 +85,14 @@ class ConcurrencyLimit:
         self._due_at = self._clock() + BEAT_S
         return BEAT_S
 
+    def _begin_to_watch(self) -> None:
+        now = self._clock()
+        if now >= self._try_at:
+            self._is_watched = self.wake()
+            self._try_at = now if self._is_watched else now + TRIED_EVERY_S
+
     def _next_limit(self, now: float) -> int:
-        if not (self._was_full and self._late_s > BEATS * LATE_S):
+        if not (self._has_refused and self._late_s > BEATS * LATE_S):
             return min(self._most, math.ceil(self._limit * (1 + RAISED_BY)))
         per_s = self._answered / (now - self._since)
         waiting = math.ceil(per_s * self._shortest_s) if self._answered else 0
@@ -92,4 +103,4 @@ class ConcurrencyLimit:
         self._beats, self._late_s = 0, 0.0
         self._answered = 0
         self._shortest_s = math.inf
-        self._is_busy = self._was_full = False
+        self._is_busy = self._has_refused = False

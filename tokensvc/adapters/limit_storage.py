@@ -112,6 +112,9 @@ class WindowStorage(NoFixedWindows, Storage, MovingWindowSupport):
             return deque()
         while hits and hits[0] <= now - expiry:
             hits.popleft()
+        if not hits:
+            # Another window may be full, and nothing be added: then none is here to be swept.
+            del windows[key]
         return hits
 
     def _add(self, key: str, expiry: int, hits: deque[float], more: list[float]) -> None:

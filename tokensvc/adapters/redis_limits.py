@@ -28,8 +28,8 @@ connect included. While Redis is known to be lost, nobody waits for it.
 """
 MOST_CONNECTIONS: Final = 100_000
 """No thread is to find them all in use: redis-py would call that a lost connection."""
-PROBE_KEY: Final = "tokensvc:probe"
-PROBE_LIMIT: Final = 10
+PROBE: Final = [Window(f"{{tokensvc:probe}}:{name}", 10, 1) for name in ("a", "b")]
+"""Two windows, as a user may have."""
 _HIT_ALL: Final = """
 -- KEYS: the windows, each a list of its hits, newest first, as `limits` keeps them.
 -- ARGV: the time, then of each window how many hits it may hold, in how many seconds.
@@ -206,7 +206,7 @@ def _hit(redis: OneTripStorage) -> None:
     """Ask with a hit, not with PING: a Redis that is full or read-only answers that too."""
     # As long as a login would wait: who is slower is not back.
     with redis_work(Patience()):
-        redis.hit_all([Window(PROBE_KEY, PROBE_LIMIT, 1)])
+        redis.hit_all(PROBE)
 
 
 def _redis_storage(current_url: Callable[[], str]) -> OneTripStorage:

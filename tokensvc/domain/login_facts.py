@@ -7,7 +7,7 @@ database. A cache decides for most that there is nothing to tell.
 import hashlib
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Final
 
@@ -115,16 +115,13 @@ class LoginFacts:
         """
         while logins := self._next():
             try:
-                accounts = self._accounts.find_each(logins)
-                for uid in list(logins):
-                    self._tell(logins[uid], accounts.get(uid))
-                    del logins[uid]
+                self._tell_each(logins)
             except StorageUnavailableError:
+                return PAUSE_S
+            finally:
                 with self._lock:
                     self._waiting.extendleft(reversed(logins.values()))
                 self._count_dropped()
-                return PAUSE_S
-        self._count_dropped()
         return IDLE_S
 
     def _may_be_news(self, login: Login) -> bool:
@@ -132,6 +129,27 @@ class LoginFacts:
             return True
         user = login.session.user
         return not self._known.has(user.uid, profile_hash(user.profile))
+
+    def _tell_each(self, logins: dict[Uid, Login]) -> None:
+        """Tell of *logins*, and take each out of them that was told, or never can be."""
+        find = self._look_up(logins)
+        for uid, login in list(logins.items()):
+            try:
+                self._tell(login, find(uid))
+            except StorageUnavailableError:
+                raise
+            except Exception:
+                del logins[uid]
+                raise
+            del logins[uid]
+
+    def _look_up(self, uids: Collection[Uid]) -> Callable[[Uid], Account | None]:
+        try:
+            return self._accounts.find_each(uids).get
+        except StorageUnavailableError:
+            raise
+        except Exception:  # noqa: BLE001 (one account that cannot be read costs its login alone)
+            return self._accounts.find
 
     def _next(self) -> dict[Uid, Login]:
         """Return the logins that have waited longest, of each user one: the next is for later.

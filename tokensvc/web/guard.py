@@ -97,7 +97,9 @@ class MetLimit(RequestLimit):
     """A limit that a request meets, and its window as it was when the request was counted."""
 
     def __init__(self, limiter: "RouteLimiter", limit: RuntimeLimit) -> None:
-        place = limiter.key_prefix, limit.key_func(), limit.scope_for(request.endpoint or "", None)
+        # In braces, so that all windows of a caller are in one slot of a Redis in cluster mode.
+        whose = f"{{{limit.key_func()}}}"
+        place = limiter.key_prefix, whose, limit.scope_for(request.endpoint or "", None)
         super().__init__(limiter, limit.limit, list(place), breached=False, shared=limit.shared)
         self.cause = limit
         self.asked = Window(self.key, self.limit.amount, self.limit.get_expiry())
@@ -157,9 +159,23 @@ class RouteLimiter(Limiter):
         limits = self._parsed.get(callable_name)
         if limits is None:
             limits = self.limit_manager.decorated_limits(callable_name)
+            if any(_asks_for_more(limit) for limit in limits):
+                raise ValueError("a limit here has nothing but its windows and its key")
             limits.sort(key=lambda limit: limit.limit)
             self._parsed[callable_name] = limits
         return limits
+
+
+def _asks_for_more(limit: RuntimeLimit) -> bool:
+    """Return whether *limit* has an option of Flask-Limiter's that `RouteLimiter` leaves out."""
+    options = (
+        limit.exempt_when,
+        limit.methods,
+        limit.deduct_when,
+        limit.meta_limits,
+        limit.on_breach,
+    )
+    return any(options) or limit.per_method or limit.shared or limit.cost != 1
 
 
 def tell_limits(app: Flask, limiter: RouteLimiter, *, now: Callable[[], float] = time.time) -> None:

@@ -30,6 +30,8 @@ class Crowd:
     """Whether it may come in beside so many who are inside, as fast as things go just now."""
     is_hopeless: Callable[[], bool]
     """Whether it would not even be asked for: there is no place, or CometChat is down."""
+    note_refusal: Callable[[], None]
+    """Is told of each that is not let in, or only to have its line in the log."""
 
 
 class Shedding:
@@ -94,6 +96,7 @@ class Shedding:
     def _is_let_in(self, environ: WSGIEnvironment) -> bool:
         if self._crowd.has_room(self._inside) and not self._crowd.is_hopeless():
             return True
+        self._crowd.note_refusal()
         if "HTTP_ORIGIN" not in environ and self._usual >= USUAL_PER_S:
             return False
         self._usual += 1
