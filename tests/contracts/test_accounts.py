@@ -62,6 +62,9 @@ def test_several_are_found_at_once(accounts: Accounts) -> None:
 
     assert several == {uid: accounts.find(uid) for uid in (a_uid("alice"), a_uid("carol"))}
     assert accounts.find_each([]) == {}
+    for count in range(1, 101):
+        uids = [a_uid(f"user-{number}") for number in range(1, count)] + [a_uid("bob")]
+        assert set(accounts.find_each(uids)) == {"bob"}
 
 
 @pytest.mark.parametrize("account", [WHOLE, Account(ALICE)], ids=["whole", "empty"])

@@ -29,8 +29,11 @@ class SQLAccounts:
         return None if row is None else _account_of(row)
 
     def find_each(self, uids: Collection[Uid]) -> Mapping[Uid, Account]:
+        if not uids:
+            return {}
+        wanted = ACCOUNTS.c.uid.in_(_in_few_lengths(uids))
         with self._database.read() as connection:
-            rows = connection.execute(select(ACCOUNTS).where(ACCOUNTS.c.uid.in_(uids))).all()
+            rows = connection.execute(select(ACCOUNTS).where(wanted)).all()
         return {account.uid: account for account in map(_account_of, rows)}
 
     def save(self, account: Account) -> None:
@@ -46,6 +49,16 @@ class SQLAccounts:
                 .limit(limit)
             ).all()
         return [_account_of(row) for row in rows]
+
+
+def _in_few_lengths(uids: Collection[Uid]) -> list[Uid]:
+    """Return *uids*, one of them repeated until there are 1, 2, 4, 8 ... of them.
+
+    Each length is a statement of its own, which the driver prepares and keeps.
+    """
+    several = list(uids)
+    length = 1 << (len(several) - 1).bit_length()
+    return several + several[:1] * (length - len(several))
 
 
 def _save(account: Account, connection: Connection, *, now: float) -> bool:

@@ -7,7 +7,7 @@ from typing import Final
 
 from tokensvc.domain.audit import RequestRecord
 
-COMPUTING: Final = 10
+COMPUTING: Final = 8
 """So many may want the interpreter at once: each computes for half a millisecond."""
 LEAST: Final = 24
 """So many may be inside whatever was measured."""
@@ -16,7 +16,7 @@ WATCHED_FROM: Final = 16
 BEAT_S: Final = 0.01
 BEATS: Final = 10
 """After so many the limit is set anew."""
-LATE_S: Final = 0.0007
+LATE_S: Final = 0.0006
 """How late beats come in the mean on a core that is as busy as it should get, and no busier."""
 RAISED_BY: Final = 1 / 20
 RESTS_S: Final = 3_600.0

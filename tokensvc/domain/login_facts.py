@@ -38,6 +38,10 @@ PAUSE_S: Final = 5.0
 IDLE_S: Final = 3_600.0
 
 
+_Hashed = tuple[Login, str]
+"""A login, and the hash of its claims."""
+
+
 class KnownProfiles:
     """Which claims of a user need no telling: the newest users, and not for ever."""
 
@@ -89,7 +93,7 @@ class LoginFacts:
         self._watches_drift = watches_drift
         self._clocks = clocks
         self._notify = notify
-        self._waiting: deque[Login] = deque()
+        self._waiting: deque[_Hashed] = deque()
         self._max_waiting = max_waiting
         self._known = KnownProfiles(max_known, clocks.monotonic)
         self._dropped = 0
@@ -98,13 +102,16 @@ class LoginFacts:
 
     def observe(self, login: Login) -> None:
         """Take in a login, unless it tells nothing or too many are waiting."""
-        if not self._may_be_news(login):
+        user = login.session.user
+        hashed = profile_hash(user.profile)
+        has_happened = login.has_created or login.has_reactivated
+        if not has_happened and self._known.has(user.uid, hashed):
             return
         with self._lock:
             if len(self._waiting) >= self._max_waiting:
                 self._dropped += 1
                 return
-            self._waiting.append(login)
+            self._waiting.append((login, hashed))
         self.wake()
 
     def tell(self) -> float:
@@ -124,18 +131,13 @@ class LoginFacts:
                 self._count_dropped()
         return IDLE_S
 
-    def _may_be_news(self, login: Login) -> bool:
-        if login.has_created or login.has_reactivated:
-            return True
-        user = login.session.user
-        return not self._known.has(user.uid, profile_hash(user.profile))
-
-    def _tell_each(self, logins: dict[Uid, Login]) -> None:
+    def _tell_each(self, logins: dict[Uid, _Hashed]) -> None:
         """Tell of *logins*, and take each out of them that was told, or never can be."""
         find = self._look_up(logins)
-        for uid, login in list(logins.items()):
+        for uid, (login, hashed) in list(logins.items()):
             try:
                 self._tell(login, find(uid))
+                self._known.add(uid, hashed)
             except StorageUnavailableError:
                 raise
             except Exception:
@@ -151,15 +153,16 @@ class LoginFacts:
         except Exception:  # noqa: BLE001 (one account that cannot be read costs its login alone)
             return self._accounts.find
 
-    def _next(self) -> dict[Uid, Login]:
+    def _next(self) -> dict[Uid, _Hashed]:
         """Return the logins that have waited longest, of each user one: the next is for later.
 
         Between two of the same user a worker may change the account.
         """
-        logins: dict[Uid, Login] = {}
+        logins: dict[Uid, _Hashed] = {}
         with self._lock:
             while self._waiting and len(logins) < MAX_AT_ONCE:
-                uid = self._waiting[0].session.user.uid
+                login, _ = self._waiting[0]
+                uid = login.session.user.uid
                 if uid in logins:
                     break
                 logins[uid] = self._waiting.popleft()
@@ -181,7 +184,6 @@ class LoginFacts:
         elif account is not None and account.state is not AccountState.ACTIVE:
             # Whoever is not to be there, and yet was given a token, is for the worker to end.
             self._put(self._fact(EventKind.UPDATED, session, account))
-        self._known.add(session.user.uid, profile_hash(session.user.profile))
 
     def _has_drifted(self, session: Session, account: Account | None) -> bool:
         """Return whether this login says something that CometChat does not have."""
