@@ -36,7 +36,7 @@ MAX_HEAD_BYTES: Final = 65_536
 MAX_CONNECTIONS: Final = 10_000
 """Open connections per process: idle ones cost little, and must not shut out the others."""
 DRAIN_MARGIN_S: Final = 5
-GARBAGE_AT_ONCE: Final = 20_000
+GARBAGE_AT_ONCE: Final = 7_000
 """New objects before the collector looks for cycles: a login makes some hundreds, and none."""
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 _ENDINGS: Final = {signal.SIGINT, signal.SIGTERM}
