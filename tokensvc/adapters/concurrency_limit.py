@@ -16,7 +16,7 @@ WATCHED_FROM: Final = 16
 BEAT_S: Final = 0.01
 BEATS: Final = 10
 """After so many the limit is set anew."""
-LATE_S: Final = 0.0006
+LATE_S: Final = 0.0007
 """How late beats come in the mean on a core that is as busy as it should get, and no busier."""
 RAISED_BY: Final = 1 / 20
 RESTS_S: Final = 3_600.0
