@@ -6,16 +6,12 @@ left, below everything that parses: status line, interim answers, headers, chunk
 sizes, body and trailers. Names, connections and handshakes ask too.
 """
 
-import socket
 import time
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Self
 
 from tokensvc.adapters.connecting import RESOLVER, Resolver
-
-TOLERANCE_S: Final = 0.02
-"""How much longer than it may one read can take."""
 
 
 @dataclass(slots=True)
@@ -58,13 +54,3 @@ def exchange_within(seconds: float, resolver: Resolver = RESOLVER) -> Exchange:
 def current_exchange() -> Exchange:
     """Return the exchange of the block that this is called in."""
     return _exchange.get()
-
-
-def wait_at_most(connection: socket.socket, seconds: float) -> None:
-    """Set the time-out of *connection*, unless it is about that already.
-
-    To set it lets go of the interpreter, for which dozens of threads may be waiting.
-    """
-    timeout_s = connection.gettimeout()
-    if timeout_s is None or not 0 <= timeout_s - seconds <= TOLERANCE_S:
-        connection.settimeout(seconds)

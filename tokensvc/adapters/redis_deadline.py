@@ -19,7 +19,6 @@ from redis.connection import Connection, SSLConnection, UnixDomainSocketConnecti
 from urllib3.util.wait import wait_for_read
 
 from tokensvc.adapters.connecting import RESOLVER, Resolver, open_socket
-from tokensvc.adapters.deadline import wait_at_most
 
 T = TypeVar("T")
 
@@ -27,6 +26,8 @@ PATIENCE_S: Final = 0.25
 """With what else a fault costs, a login is answered within 0.3 s more."""
 LEAST_S: Final = 0.05
 """With less than this left nothing is begun: on a busy machine it may be we who were slow."""
+TOLERANCE_S: Final = 0.02
+"""How much longer than it may one read can take."""
 
 
 class PatienceSpentError(TimeoutError):
@@ -70,6 +71,16 @@ def redis_work(patience: Patience | None = None) -> Iterator[None]:
 
 def _left_s() -> float:
     return _ends_at.get() - time.monotonic()
+
+
+def _wait_at_most(connection: socket.socket, seconds: float) -> None:
+    """Set the time-out of *connection*, unless it is about that already.
+
+    To set it lets go of the interpreter, for which dozens of threads may be waiting.
+    """
+    timeout_s = connection.gettimeout()
+    if timeout_s is None or not 0 <= timeout_s - seconds <= TOLERANCE_S:
+        connection.settimeout(seconds)
 
 
 class _PatientSocket:
@@ -117,7 +128,7 @@ class _PatientSocket:
         left_s = _left_s()
         if left_s <= 0:
             raise TimeoutError
-        wait_at_most(self._socket, min(left_s, self._timeout_s or left_s))
+        _wait_at_most(self._socket, min(left_s, self._timeout_s or left_s))
         return act()
 
 
