@@ -11,7 +11,7 @@ from tests.sync.test_worker import Office
 from tokensvc.domain.accounts import AccountState, UserEvent
 from tokensvc.domain.errors import DirectoryMisconfiguredError, DirectoryUnavailableError
 from tokensvc.domain.issuing import Provisioning
-from tokensvc.domain.model import ChatUser, Profile
+from tokensvc.domain.model import ChatUser, Profile, Uid
 from tokensvc.domain.working import AGAIN_AND_AGAIN
 
 ALICE: Final = a_uid("alice")
@@ -101,6 +101,37 @@ def test_a_better_profile_takes_its_place(clinic: Clinic) -> None:
 
     assert clinic.situation.name_at_cometchat() == "Alice 3"
     assert clinic.states() == ["done", "done", "done"]
+
+
+def test_tokens_end_with_a_deletion_that_fails_and_is_undone(clinic: Clinic) -> None:
+    """However often ending them has failed: they are not kept by a restoration that came since."""
+
+    class Clinging(Poisoned):
+        def flush_tokens(self, uid: Uid) -> None:
+            assert uid == ALICE
+            raise DirectoryUnavailableError("ERR_EXCEPTION")
+
+    clinic.situation.directory.__class__ = Clinging
+    clinic.have(a_fact("deleted", 2), a_fact("restored", 3))
+    for _ in range(AGAIN_AND_AGAIN):
+        clinic.wait()
+    clinic.situation.directory.__class__ = FakeUserDirectory
+
+    clinic.wait()
+
+    assert clinic.states() == ["done", "done", "done"]
+    assert clinic.situation.name_at_cometchat() == "Alice 1"
+    assert not clinic.situation.directory.tokens.get(ALICE)
+
+
+def test_what_is_overtaken_is_told_to_the_operator(clinic: Clinic) -> None:
+    """What CometChat never hears of by itself is in the log, with the reason."""
+    clinic.have(a_fact("updated", 2, profile=POISON), a_fact("updated", 3), a_fact("suspended", 4))
+
+    (notice,) = (n for n in clinic.notices.events if n.name == "sync_event_overtaken")
+    facts = {"number": 2, "uid": "alice", "kind": "updated", "source": "app", "attempts": 1}
+    why = {"reason": "ERR_EXCEPTION", "version": 2, "through_version": 4}
+    assert notice.facts == {**facts, **why}
 
 
 def test_a_name_that_was_changed_back_is_told(clinic: Clinic) -> None:

@@ -72,6 +72,10 @@ class UserSync:
             return told
         raise AccountChangedError("account_kept_changing")
 
+    def leaves_in(self, event: UserEvent) -> bool:
+        """Return whether the user may log in once *event* has come true."""
+        return self._after(self.accounts.find(event.uid), event).state is AccountState.ACTIVE
+
     def shuts_out(self, event: UserEvent, behind: Sequence[UserEvent]) -> bool:
         """Return whether what waits *behind* shuts a user out whom *event* alone does not."""
         known = self.accounts.find(event.uid)

@@ -1,9 +1,10 @@
 """Working: one event out of the inbox applied and judged, and the house that is kept beside it."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 from tokensvc.domain.accounts import SHUTS_OUT, UserEvent
@@ -75,10 +76,15 @@ class EventWork:
         """Apply the event; where CometChat fails at it, with what has come since if that helps."""
         try:
             self.sync.apply(claim.event)
-        except CHAT_FAILURES:
+        except CHAT_FAILURES as error:
             behind = self.inbox.behind(claim)
             if not self._may_look_ahead(claim, behind):
                 raise
+            versions = {
+                "version": claim.event.version,
+                "through_version": max(event.version for event in behind),
+            }
+            self._tell("sync_event_overtaken", claim, reason=error.reason, also=versions)
             self.sync.apply(claim.event, behind)
 
     def _may_look_ahead(self, claim: Claim, behind: Sequence[UserEvent]) -> bool:
@@ -86,11 +92,13 @@ class EventWork:
 
         Nobody stays because something before their suspension cannot be told. And a
         profile that fails again and again gives way to a better one; but not where the
-        user was shut out in between, or what tokens they had would not end.
+        user is shut out by the event or was in between, or what tokens they had would
+        not end.
         """
         if any(event.kind in SHUTS_OUT for event in behind):
             return self.sync.shuts_out(claim.event, behind)
-        return bool(behind) and claim.attempts >= AGAIN_AND_AGAIN
+        is_stuck = bool(behind) and claim.attempts >= AGAIN_AND_AGAIN
+        return is_stuck and self.sync.leaves_in(claim.event)
 
     def _judge(self, claim: Claim, error: Exception) -> None:
         verdict = self.judge.verdict(error, attempts=claim.attempts)
@@ -102,13 +110,22 @@ class EventWork:
         is_alarm = verdict.is_alarm
         self._tell("sync_event_put_off", claim, reason=verdict.reason, is_alarm=is_alarm)
 
-    def _tell(self, name: str, claim: Claim, *, reason: str = "", is_alarm: bool = False) -> None:
+    def _tell(
+        self,
+        name: str,
+        claim: Claim,
+        *,
+        reason: str = "",
+        is_alarm: bool = False,
+        also: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         facts: dict[str, str | int | float] = {
             "number": claim.number,
             "uid": claim.event.uid,
             "kind": claim.event.kind.value,
             "source": claim.event.source,
             "attempts": claim.attempts,
+            **also,
             **({"reason": reason} if reason else {}),
         }
         self.notify(OperationalEvent(name, facts, is_alarm=is_alarm))
