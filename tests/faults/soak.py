@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,12 +172,13 @@ class Verdict:
         )
 
 
-def judge(soak: Soak) -> Verdict:
+def judge(soak: Soak, overtaken: Collection[tuple[str, int]] = frozenset()) -> Verdict:
     """Return whether every acknowledged event was applied, and each user's in their order.
 
     An event may be applied again by whoever takes over from one that was killed; but
     never after a newer one of its user. What a holder does whose lease has run out is
-    told by its older fence, and turned away.
+    told by its older fence, and turned away. Of *overtaken* somebody has said that a
+    newer one is told in their stead: nobody has to hear of them, before it or after it.
     """
     acknowledged = {(uid, int(number)) for uid, number, *_ in soak.lines("acknowledged")}
     applied: list[tuple[str, int]] = []
@@ -190,13 +191,13 @@ def judge(soak: Soak) -> Verdict:
             continue
         fences[uid, number] = int(fence)
         applied.append((uid, number))
-        if number < newest.get(uid, -1):
+        if number < newest.get(uid, -1) and (uid, number) not in overtaken:
             reordered.append((uid, newest[uid], number))
         newest[uid] = max(number, newest.get(uid, -1))
     return Verdict(
         acknowledged=len(acknowledged),
         applied=len(set(applied)),
         repeated=len(applied) - len(set(applied)),
-        lost=sorted(acknowledged - set(applied)),
+        lost=sorted(acknowledged - set(applied) - set(overtaken)),
         reordered=reordered,
     )

@@ -1,4 +1,4 @@
-"""The soak of the whole way: web processes and workers are killed while deliveries go on.
+"""The soak of the whole way: processes are killed, and CometChat fails, while deliveries go on.
 
 `make soak` runs it with a thousand kills on each engine, and prints figures.
 """
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final
@@ -32,6 +33,7 @@ from tests.sync.stories import (
     Teller,
     a_deployment,
     endings,
+    overtaken,
 )
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.engines import Waits
@@ -43,6 +45,10 @@ UIDS: Final = tuple(f"user-{number}" for number in range(32))
 """Many, as whoever is killed holds some of them until the lease is over."""
 LOOK_EVERY_S: Final = 0.01
 GONE_WITHIN_S: Final = 30.0
+OUTAGE_S: Final = 0.7
+"""How long CometChat is away: longer than an event is tried."""
+BETWEEN_OUTAGES_S: Final = 4.0
+"""So that most of the time there is work to be killed in."""
 
 
 @dataclass
@@ -56,7 +62,8 @@ class Command(Fork):
     _killed: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        (self.folder / "stdout").unlink(missing_ok=True)
+        if self._stdout.exists():
+            self._stdout.rename(self.folder / f"stdout-{self.pid}")
         super().start()
         self._killed = threading.Event()
         threading.Thread(target=self._announce, args=(self._killed,), daemon=True).start()
@@ -71,9 +78,17 @@ class Command(Fork):
             assert time.monotonic() < deadline, "it does not die"
             time.sleep(LOOK_EVERY_S)
 
+    def logs(self) -> list[str]:
+        """Return the log of each of its lives."""
+        return [path.read_text() for path in self.folder.glob("stdout*")]
+
     def stderr(self) -> str:
         """Return what all its lives have printed beside their logs."""
         return (self.folder / "stderr").read_text()
+
+    @property
+    def _stdout(self) -> Path:
+        return self.folder / "stdout"
 
     def _announce(self, killed: threading.Event) -> None:
         """Write down when it is at work, unless it is killed before."""
@@ -88,7 +103,7 @@ class Command(Fork):
             if self.port:
                 url = f"http://127.0.0.1:{self.port}/readyz"
                 return requests.get(url, timeout=ANSWERED_WITHIN_S).ok
-            return (self.folder / "stdout").stat().st_size > 0
+            return self._stdout.stat().st_size > 0
         except OSError:
             return False
 
@@ -116,6 +131,24 @@ class Tellers:
             story.result()
 
 
+@dataclass
+class Vendor:
+    """CometChat, which is not killed but away for a while, and comes back by itself."""
+
+    listener: Listener
+    ledger: Ledger
+    name: str = "cometchat"
+    adds_work: bool = False
+
+    def start(self) -> None:
+        back = threading.Timer(BETWEEN_OUTAGES_S, self.ledger.write, ("ready", self.name))
+        back.daemon = True
+        back.start()
+
+    def kill(self) -> None:
+        self.listener.fail_for(OUTAGE_S)
+
+
 @dataclass(frozen=True)
 class ServiceVerdict:
     """What the ledger says, and where everything was in the end."""
@@ -125,6 +158,10 @@ class ServiceVerdict:
     """How often each process was."""
     wrong_endings: Mapping[str, tuple[object, object]]
     buried: int
+    outages: int
+    """How often CometChat was away."""
+    overtaken: int
+    """Events in whose stead, as CometChat failed at one, a worker has told a newer one."""
     tracebacks: Sequence[str]
     """What a process that broke by itself has printed."""
 
@@ -137,7 +174,10 @@ class ServiceVerdict:
     def __str__(self) -> str:
         killed = ", ".join(f"{name} {times}" for name, times in self.killed.items())
         wrong = len(self.wrong_endings)
-        return f"{self.ledger}, {self.buried} buried, {wrong} wrong in the end ({killed})"
+        return (
+            f"{self.ledger}, {self.overtaken} overtaken, {self.buried} buried,"
+            f" {wrong} wrong in the end ({killed}, {self.outages} outages)"
+        )
 
 
 def commands(environ: Mapping[str, str], path: Path, nursery: Nursery) -> list[Command]:
@@ -171,11 +211,15 @@ def soak_service(url: str, path: Path, kills: int) -> ServiceVerdict:
         victims = commands(a_deployment(listener.url, url), path, nursery)
         doors = [f"http://127.0.0.1:{victim.port}" for victim in victims if victim.port]
         tellers = [Teller(Story(uid), doors, ledger, listener.newest_of) for uid in UIDS]
-        soak = Soak(path, [Tellers(tellers), *victims], kills, seed=kills)
+        vendor = Vendor(listener, ledger)
+        soak = Soak(path, [Tellers(tellers), vendor, *victims], kills, seed=kills)
         soak.run(lambda: nothing_waits(SQLInbox(database)))
+        passed_over = overtaken(tellers, chain.from_iterable(v.logs() for v in victims))
         verdict = ServiceVerdict(
-            ledger=judge(soak),
+            ledger=judge(soak, passed_over),
             killed={victim.name: soak.starts[victim.name] - 1 for victim in victims},
+            outages=soak.starts[vendor.name] - 1,
+            overtaken=len(passed_over),
             wrong_endings=endings(tellers, listener, database),
             buried=SQLInbox(database).status().buried,
             tracebacks=[text for victim in victims if "Traceback" in (text := victim.stderr())],

@@ -47,6 +47,20 @@ def test_judge_sees_what_is_wrong(tmp_path: Path) -> None:
     assert (verdict.applied, verdict.repeated) == (2, 1)
 
 
+def test_judge_excuses_what_was_overtaken_and_nothing_else(tmp_path: Path) -> None:
+    """What is told in an event's stead has to be heard itself."""
+    ledger = tmp_path / "ledger"
+    ledger.write_text(
+        "acknowledged a 1\nacknowledged a 2\nacknowledged a 3\nacknowledged b 1\n"
+        "applied a 3 1\napplied a 2 1\napplied c 2 1\napplied c 1 1\n"
+    )
+
+    verdict = judge(Soak(ledger, [], kills=0), {("a", 1), ("a", 2)})
+
+    assert verdict.lost == [("b", 1)]
+    assert verdict.reordered == [("c", 2, 1)]
+
+
 def test_judge_lets_fences_tell(tmp_path: Path) -> None:
     """What a holder does whose lease went to another one is no reordering."""
     ledger = tmp_path / "ledger"

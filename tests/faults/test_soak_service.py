@@ -1,4 +1,4 @@
-"""Web processes and workers are killed while deliveries go on: what was acknowledged comes true."""
+"""Processes are killed and CometChat fails while deliveries go on: what was acknowledged holds."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_killed_service_loses_nothing(database_url: str, tmp_path: Path) -> None
 )
 def test_each_fault_spoils_the_verdict(fault: dict[str, object]) -> None:
     """A soak is good where nothing at all went wrong."""
-    good = ServiceVerdict(Verdict(2, 2, 0, [], []), {"worker-1": 1}, {}, 0, [])
+    good = ServiceVerdict(Verdict(2, 2, 0, [], []), {"worker-1": 1}, {}, 0, 0, 0, [])
 
     assert good.is_good
     assert not replace(good, **fault).is_good  # type: ignore[arg-type]  # (by their names)

@@ -3,8 +3,9 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import requests
@@ -32,6 +33,7 @@ MOST_AHEAD: Final = 4
 CALL_S: Final = "0.5"
 """What a call to CometChat may take; a lease is twelve times as long."""
 LATENCY_S: Final = "0.03"
+OVERTAKEN: Final = "sync_event_overtaken"
 Newest = Callable[[str], int]
 """Returns the newest event of a user that CometChat has heard of, or -1."""
 
@@ -73,6 +75,10 @@ class Story:
         told = {"type": f"user.{kind}", "timestamp": self.begins_ms + number, "data": user}
         return json.dumps(told).encode()
 
+    def number_of(self, version: int) -> int:
+        """Return which event it is that has *version*."""
+        return version - self.begins_ms
+
     def ending(self, last: int) -> tuple[AccountState, str]:
         """Return the state and the name that the events up to *last* lead to."""
         step = last % CYCLE
@@ -90,9 +96,16 @@ class Listener(EmulatorServer):
     def __init__(self, ledger: Ledger) -> None:
         super().__init__(app_id=APP_ID, api_key=API_KEY)
         # So that whoever is killed is in the middle of something.
-        self.faults.order(Fault("latency", LATENCY_S))
+        self._slow = Fault("latency", LATENCY_S)
+        self.faults.order(self._slow)
         self._newest: dict[str, int] = {}
         self._ledger = ledger
+
+    def fail_for(self, seconds: float) -> None:
+        """Answer nothing but 503 for so long."""
+        self.faults.clear()
+        self.faults.order(Fault("status", "503", until=time.time() + seconds))
+        self.faults.order(self._slow)
 
     def answer(self, request: Request) -> Response:
         # What one call changes is written down before another one changes anything.
@@ -166,6 +179,22 @@ class Teller:
             return False
         assert answer.status_code in {202, 503}, answer.text
         return answer.status_code == 202
+
+
+def overtaken(tellers: Sequence[Teller], logs: Iterable[str]) -> set[tuple[str, int]]:
+    """Return the events of which the workers' *logs* say that a newer one is told in their stead.
+
+    A line that was being written when its worker was killed may be cut.
+    """
+    stories = {teller.story.uid: teller.story for teller in tellers}
+    events: set[tuple[str, int]] = set()
+    for line in chain.from_iterable(log.splitlines() for log in logs):
+        if OVERTAKEN in line and line.endswith("}"):
+            facts = json.loads(line)
+            number_of = stories[facts["uid"]].number_of
+            numbers = range(number_of(facts["version"]), number_of(facts["through_version"]))
+            events |= {(facts["uid"], number) for number in numbers}
+    return events
 
 
 def endings(

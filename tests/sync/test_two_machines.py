@@ -17,7 +17,7 @@ from tests.faults.soak_child import Ledger
 from tests.faults.soak_inbox import nothing_waits
 from tests.ports import a_free_port
 from tests.processes import Process, running
-from tests.sync.stories import Listener, Newest, Story, Teller, a_deployment, endings
+from tests.sync.stories import Listener, Newest, Story, Teller, a_deployment, endings, overtaken
 from tokensvc.adapters.database import Database
 from tokensvc.adapters.inbox import SQLInbox
 
@@ -105,7 +105,8 @@ def test_one_of_two_is_killed(database: Database, postgresql_url: str, tmp_path:
         until(lambda: nothing_waits(inbox))
         wrong = endings(tellers, listener, database)
 
-    verdict = judge(Soak(tmp_path / "ledger", [], kills=2))
+    logs = [machine.worker.stdout.read_text() for machine in (one, two)]
+    verdict = judge(Soak(tmp_path / "ledger", [], kills=2), overtaken(tellers, logs))
     assert (verdict.lost, verdict.reordered, wrong) == ([], [], {})
     assert verdict.acknowledged == sum(ENDS.values()) + len(ENDS)
     assert (inbox.status().done, inbox.status().buried) == (verdict.acknowledged, 0)
