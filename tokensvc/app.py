@@ -77,7 +77,7 @@ def app_around(services: Services, settings: Settings) -> Flask:
         app.before_request(begin_patience)
     answer_with_problems(app)
     services.limiter.init_app(app)
-    tell_limits(app, services.limiter)
+    tell_limits(app)
     _allow_origins(app, settings.http.allowed_origins)
     per_user = settings.limits.per_user
     app.register_blueprint(tokens_blueprint(services.tokens, services.limiter, per_user=per_user))

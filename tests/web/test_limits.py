@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,6 +22,24 @@ from tokensvc.web.guard import RouteLimiter
 
 def a_limited_service(per_user: str = "3 per minute", **overrides: object) -> Service:
     return a_service_with(FakeDirectory(), limits={"per_user": per_user}, **overrides)
+
+
+def a_limiter() -> RouteLimiter:
+    return RouteLimiter(
+        lambda: "anybody",
+        key_prefix="test",
+        strategy="moving-window",
+        storage_uri=storage_url("memory:"),
+    )
+
+
+def an_app(limiter: RouteLimiter, view: Callable[[], str]) -> Flask:
+    """Return an app with one route, whose errors are raised."""
+    app = Flask("limited")
+    limiter.init_app(app)
+    app.add_url_rule("/", view_func=view)
+    app.testing = True
+    return app
 
 
 def test_over_the_limit_is_told_when_to_come_back() -> None:
@@ -166,21 +185,24 @@ def test_default_is_ten_a_minute() -> None:
         {"cost": 2},
         {"on_breach": lambda _: None},
         {"meta_limits": ["1 per hour"]},
+        {"scope": "everywhere"},
     ],
     ids=lambda option: next(iter(option)),
 )
 def test_no_option_is_left_out_in_silence(option: dict[str, Any]) -> None:
     """What the limiter does not do, no limit may ask for."""
-    limiter = RouteLimiter(
-        lambda: "anybody",
-        key_prefix="test",
-        strategy="moving-window",
-        storage_uri=storage_url("memory:"),
-    )
-    app = Flask("limited")
-    limiter.init_app(app)
-    app.add_url_rule("/", view_func=limiter.limit("1 per minute", **option)(lambda: "in"))
-    app.testing = True
+    limiter = a_limiter()
+    app = an_app(limiter, limiter.limit("1 per minute", **option)(lambda: "in"))
 
     with pytest.raises(ValueError, match="nothing but its windows"):
+        app.test_client().get("/")
+
+
+def test_limits_of_one_route_have_one_key() -> None:
+    """Whose allowance it is, is asked once: a limit by another key would be counted by this one."""
+    limiter = a_limiter()
+    by_another = limiter.limit("9 per minute", key_func=lambda: "somebody")(lambda: "in")
+    app = an_app(limiter, limiter.limit("1 per minute")(by_another))
+
+    with pytest.raises(ValueError, match="one key for all"):
         app.test_client().get("/")

@@ -3,15 +3,15 @@
 import math
 import re
 import time
-from collections.abc import Callable
-from functools import wraps
-from typing import Any, Concatenate, Final, ParamSpec, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, wraps
+from typing import Any, Concatenate, Final, NamedTuple, ParamSpec, cast
 
 from flask import Flask, Response, g, request
 from flask.typing import ResponseReturnValue
-from flask_limiter import Limiter, RateLimitExceeded, RequestLimit
+from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter._limits import RuntimeLimit
-from limits.util import WindowStats
 
 from tokensvc.domain.errors import RateLimitedError, RequestError, SessionError
 from tokensvc.domain.model import Session
@@ -30,6 +30,10 @@ _BEARER: Final = re.compile(r"(?i:bearer) ([^ ,]+)")
 
 Two Authorization headers reach us joined by a comma, which no token holds.
 """
+USER: Final = "user"
+"""What the limits of a route are called where nothing else is said: they are one user's."""
+_WHOSE: Final = "\0"
+"""Stands in a key for whoever it is of; nothing else in it can be this."""
 
 
 def signed_in(
@@ -93,26 +97,30 @@ def unverified_bearer_token(header: str | None) -> str:
     return match[1]
 
 
-class MetLimit(RequestLimit):
-    """A limit that a request meets, and its window as it was when the request was counted."""
+class Quota(NamedTuple):
+    """So many calls in any so many seconds."""
 
-    def __init__(self, limiter: "RouteLimiter", limit: RuntimeLimit) -> None:
+    limit: int
+    window_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteLimits:
+    """The limits of one route, the shortest windows first, and the key of each in two parts."""
+
+    whose: Callable[[], str]
+    causes: Sequence[RuntimeLimit]
+    keys: Sequence[tuple[str, str]]
+    quotas: tuple[Quota, ...]
+
+    def windows(self) -> list[Window]:
+        """Return the windows of whoever is calling."""
         # In braces, so that all windows of a caller are in one slot of a Redis in cluster mode.
-        whose = f"{{{limit.key_func()}}}"
-        place = limiter.key_prefix, whose, limit.scope_for(request.endpoint or "", None)
-        super().__init__(limiter, limit.limit, list(place), breached=False, shared=limit.shared)
-        self.cause = limit
-        self.asked = Window(self.key, self.limit.amount, self.limit.get_expiry())
-
-    def tell(self, state: WindowState) -> None:
-        """Keep what the storage says of the window."""
-        _, limit, expiry_s = self.asked
-        self.breached = state.is_full
-        self._window = WindowStats(state.oldest + expiry_s, limit - state.hits)
-
-    def reset_s(self, now: float) -> int:
-        """Return the seconds until it resets, whatever the clock of the storage says."""
-        return min(max(1, math.ceil(self.window.reset_time - now)), self.asked.expiry_s)
+        whose = f"{{{self.whose()}}}"
+        return [
+            Window(f"{before}{whose}{after}", limit, window_s)
+            for (before, after), (limit, window_s) in zip(self.keys, self.quotas, strict=True)
+        ]
 
 
 class RouteLimiter(Limiter):
@@ -133,11 +141,7 @@ class RouteLimiter(Limiter):
     ) -> None:
         super().__init__(key_func, key_prefix=key_prefix, **options)
         self.key_prefix = key_prefix
-        self._parsed: dict[str, list[RuntimeLimit]] = {}
-
-    def met(self) -> list[MetLimit]:
-        """Return the limits that this request has met, those of the shortest windows first."""
-        return cast(list[MetLimit], self.current_limits)
+        self._known: dict[tuple[str, str], RouteLimits] = {}
 
     def _check_request_limit(
         self,
@@ -146,24 +150,31 @@ class RouteLimiter(Limiter):
     ) -> None:
         if in_middleware or callable_name is None:
             return
-        met = [MetLimit(self, limit) for limit in self._limits_of(callable_name)]
-        states = cast(HitCounter, self.storage).hit_all([limit.asked for limit in met])
-        for limit, state in zip(met, states, strict=True):
-            limit.tell(state)
-        self.context.view_rate_limits = [*met]
-        for limit in met:
-            if limit.breached:
-                raise RateLimitExceeded(limit.cause)
+        limits = self._limits_of(callable_name, request.endpoint or "")
+        states = cast(HitCounter, self.storage).hit_all(limits.windows())
+        g.met = Met(limits.quotas, states)
+        for cause, state in zip(limits.causes, states, strict=True):
+            if state.is_full:
+                raise RateLimitExceeded(cause)
 
-    def _limits_of(self, callable_name: str) -> list[RuntimeLimit]:
-        limits = self._parsed.get(callable_name)
+    def _limits_of(self, callable_name: str, endpoint: str) -> RouteLimits:
+        limits = self._known.get((callable_name, endpoint))
         if limits is None:
-            limits = self.limit_manager.decorated_limits(callable_name)
-            if any(_asks_for_more(limit) for limit in limits):
-                raise ValueError("a limit here has nothing but its windows and its key")
-            limits.sort(key=lambda limit: limit.limit)
-            self._parsed[callable_name] = limits
+            found = self.limit_manager.decorated_limits(callable_name)
+            limits = self._known[callable_name, endpoint] = self._read(found, endpoint)
         return limits
+
+    def _read(self, found: list[RuntimeLimit], endpoint: str) -> RouteLimits:
+        if any(map(_asks_for_more, found)) or len({limit.key_func for limit in found}) != 1:
+            raise ValueError("a limit here has nothing but its windows, and one key for all")
+        found.sort(key=lambda limit: limit.limit)
+        keys = [limit.limit.key_for(self.key_prefix, _WHOSE, endpoint) for limit in found]
+        return RouteLimits(
+            whose=found[0].key_func,
+            causes=found,
+            keys=[(before, after) for before, _, after in (key.partition(_WHOSE) for key in keys)],
+            quotas=tuple(Quota(limit.limit.amount, limit.limit.get_expiry()) for limit in found),
+        )
 
 
 def _asks_for_more(limit: RuntimeLimit) -> bool:
@@ -174,11 +185,54 @@ def _asks_for_more(limit: RuntimeLimit) -> bool:
         limit.deduct_when,
         limit.meta_limits,
         limit.on_breach,
+        limit.scope,
     )
     return any(options) or limit.per_method or limit.shared or limit.cost != 1
 
 
-def tell_limits(app: Flask, limiter: RouteLimiter, *, now: Callable[[], float] = time.time) -> None:
+@dataclass(frozen=True, slots=True)
+class Met:
+    """The limits that a request has met, and their windows as it found them."""
+
+    quotas: tuple[Quota, ...]
+    states: Sequence[WindowState]
+
+    def retry_after_s(self, now: float) -> int:
+        """Return the seconds until all that are full let somebody in again."""
+        resets = zip(self._resets_s(now), self.states, strict=True)
+        return max((reset_s for reset_s, state in resets if state.is_full), default=1)
+
+    def left(self, names: Sequence[str], now: float) -> str:
+        """Return what is left of the tightest, and when that resets, as `RateLimit` says it."""
+        return min(
+            (
+                (quota.limit - state.hits, f'"{name}";r={quota.limit - state.hits};t={reset_s}')
+                for name, quota, state, reset_s in zip(
+                    names, self.quotas, self.states, self._resets_s(now), strict=True
+                )
+            )
+        )[1]
+
+    def _resets_s(self, now: float) -> list[int]:
+        """Return the seconds until each resets, whatever the clock of the storage says."""
+        return [
+            min(max(1, math.ceil(state.oldest + window_s - now)), window_s)
+            for (_, window_s), state in zip(self.quotas, self.states, strict=True)
+        ]
+
+
+@lru_cache
+def _names(whose: str, quotas: tuple[Quota, ...]) -> tuple[Sequence[str], str]:
+    """Return what *quotas* are called, and the `RateLimit-Policy` that says what they are."""
+    names = [whose, *(f"{whose}-{rank}" for rank in range(2, len(quotas) + 1))]
+    told = [
+        f'"{name}";q={limit};w={window_s}'
+        for name, (limit, window_s) in zip(names, quotas, strict=True)
+    ]
+    return names, ", ".join(told)
+
+
+def tell_limits(app: Flask, *, now: Callable[[], float] = time.time) -> None:
     """Say in each limited answer what is left, and turn a breach into its problem.
 
     Header fields as in draft-ietf-httpapi-ratelimit-headers-10.
@@ -186,27 +240,19 @@ def tell_limits(app: Flask, limiter: RouteLimiter, *, now: Callable[[], float] =
 
     @app.errorhandler(RateLimitExceeded)
     def over_the_limit(error: RateLimitExceeded) -> Response:
-        reset_s = [limit.reset_s(now()) for limit in limiter.met() if limit.breached]
+        met: Met = g.met
         return problem(
             RateLimitedError(
                 reason=f"over {error.limit.limit}" if error.limit else "",
-                retry_after_s=max(reset_s, default=1),
+                retry_after_s=met.retry_after_s(now()),
             )
         )
 
     @app.after_request
     def write_limits(response: Response) -> Response:
-        limits = limiter.met()
-        if limits:
-            whose = g.get("limited", "user")
-            names = [whose, *(f"{whose}-{rank}" for rank in range(2, len(limits) + 1))]
-            response.headers["RateLimit-Policy"] = ", ".join(
-                f'"{name}";q={limit.asked.limit};w={limit.asked.expiry_s}'
-                for name, limit in zip(names, limits, strict=True)
-            )
-            at = now()
-            response.headers["RateLimit"] = min(
-                (limit.remaining, f'"{name}";r={limit.remaining};t={limit.reset_s(at)}')
-                for name, limit in zip(names, limits, strict=True)
-            )[1]
+        met: Met | None = g.get("met")
+        if met is not None:
+            names, policy = _names(g.get("limited", USER), met.quotas)
+            response.headers["RateLimit-Policy"] = policy
+            response.headers["RateLimit"] = met.left(names, now())
         return response
