@@ -95,24 +95,41 @@ def test_few_processes_may_use_all(children: list[Child]) -> None:
     assert children[0].at_first == ALL
 
 
-def affinities(process: Process) -> list[set[int]]:
-    """Return the cores of each thread group below the server."""
+def test_core_is_kept_where_turns_cannot_be_changed(
+    cores: Cores, children: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox that forbids the one may allow the other."""
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+
+    children.append(Child(cores))
+
+    assert len(children[0].at_first) == 1
+
+
+def places(process: Process) -> list[tuple[set[int], set[int]]]:
+    """Return the cores and the scheduling policies of each thread group below the server."""
     pid = process.popen.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    groups = [
+        [int(thread.name) for thread in Path(f"/proc/{child}/task").iterdir()] for child in children
+    ]
     return [
-        {
-            core
-            for thread in Path(f"/proc/{child}/task").iterdir()
-            for core in os.sched_getaffinity(int(thread.name))
-        }
-        for child in children
-        if len(list(Path(f"/proc/{child}/task").iterdir())) > 1
+        (
+            {core for thread in group for core in os.sched_getaffinity(thread)},
+            {os.sched_getscheduler(thread) for thread in group},
+        )
+        for group in groups
+        if len(group) > 1
     ]
 
 
 @pytest.mark.parametrize("is_pinned", [True, False])
 def test_server_keeps_each_worker_to_a_core(tmp_path: Path, is_pinned: bool) -> None:  # noqa: FBT001
-    """With all of its threads, and unless the settings say otherwise."""
+    """With all of its threads, none of which interrupts another; or all as the system likes."""
     chosen = {
         "TOKENSVC_SERVER__WORKERS": "0",
         "TOKENSVC_SERVER__PIN_WORKERS": str(is_pinned).lower(),
@@ -122,9 +139,10 @@ def test_server_keeps_each_worker_to_a_core(tmp_path: Path, is_pinned: bool) -> 
         serving(tmp_path, vendor_url=vendor.url, **chosen) as process,
     ):
         deadline = time.monotonic() + SOON_S
-        while len(affinities(process)) < len(ALL) and time.monotonic() < deadline:
+        while len(places(process)) < len(ALL) and time.monotonic() < deadline:
             time.sleep(0.05)
-        found = affinities(process)
+        found = places(process)
 
-    wanted = [{core} for core in sorted(ALL)] if is_pinned else [ALL] * len(ALL)
-    assert sorted(found, key=min) == wanted
+    pinned = [({core}, {os.SCHED_BATCH}) for core in sorted(ALL)]
+    free = [(ALL, {os.SCHED_OTHER})] * len(ALL)
+    assert sorted(found, key=lambda place: min(place[0])) == (pinned if is_pinned else free)

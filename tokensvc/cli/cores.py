@@ -4,6 +4,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,8 +27,10 @@ class Cores:
 
     One interpreter runs one thread at a time. Where its threads are on two cores, each
     hand-over from one to the other has to wake a core up, and a quarter of the CPU went
-    there (docs/performance.md). Where processes are fewer than cores they are left to
-    the system, as everywhere but on Linux.
+    there (docs/performance.md). On one core a thread that is woken interrupts the one that
+    has the interpreter, only to wait for it: so no thread does that here (SCHED_BATCH in
+    sched(7)), and all get as much of the core as before. Where processes are fewer than
+    cores they are left to the system, as everywhere but on Linux.
     """
 
     def __init__(self, processes: int) -> None:
@@ -63,9 +66,14 @@ class Cores:
 
 
 def _keep_to(core: int) -> None:
-    """Keep all threads of this process to *core*; those to come inherit it."""
+    """Keep all threads of this process to *core*, where none interrupts another one.
+
+    Those to come inherit both.
+    """
     for thread in Path("/proc/self/task").iterdir():
-        try:
-            os.sched_setaffinity(int(thread.name), {core})
-        except ProcessLookupError:
-            continue
+        number = int(thread.name)
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(number, {core})
+            # A sandbox may forbid it: then they take turns as everywhere else.
+            with suppress(PermissionError):
+                os.sched_setscheduler(number, os.SCHED_BATCH, os.sched_param(0))
