@@ -293,11 +293,11 @@ def test_sixteen_threads_share_one_request_budget() -> None:
     ("headers", "expected"),
     [
         ({}, RateHeaders()),
-        ({"X-Rate-Limit": "500", "X-Rate-Limit-Remaining": "7"}, RateHeaders(500, 7)),
-        ({"X-RateLimit-Limit": "500", "X-RateLimit-Remaining": "0"}, RateHeaders(500, 0)),
-        ({"X-Rate-Limit-Remaining": "9", "X-RateLimit-Remaining": "3"}, RateHeaders(None, 3)),
-        ({"X-Rate-Limit": "many", "X-Rate-Limit-Remaining": "-1"}, RateHeaders()),
-        ({"X-Rate-Limit": "9" * 5000, "X-RateLimit-Remaining": "\u0663"}, RateHeaders()),
+        ({"x-rate-limit": "500", "x-rate-limit-remaining": "7"}, RateHeaders(500, 7)),
+        ({"x-ratelimit-limit": "500", "x-ratelimit-remaining": "0"}, RateHeaders(500, 0)),
+        ({"x-rate-limit-remaining": "9", "x-ratelimit-remaining": "3"}, RateHeaders(None, 3)),
+        ({"x-rate-limit": "many", "x-rate-limit-remaining": "-1"}, RateHeaders()),
+        ({"x-rate-limit": "9" * 5000, "x-ratelimit-remaining": "\u0663"}, RateHeaders()),
     ],
 )
 def test_rate_headers(headers: dict[str, str], expected: RateHeaders) -> None:

@@ -24,7 +24,7 @@ MAX_RETRY_AFTER_S: Final = 3600.0
 TOO_MANY: Final = 429
 ASKS_PATIENCE: Final = frozenset({TOO_MANY, 503})
 """With these statuses a Retry-After is about us; elsewhere it is about anything."""
-_RESET_HEADERS: Final = ("X-Rate-Limit-Reset", "X-RateLimit-Reset")
+_RESET_HEADERS: Final = ("x-rate-limit-reset", "x-ratelimit-reset")
 """The vendor's pages name both spellings; which one is live is unverified.
 
 Any answer may carry them: when a window ends that has room left is no time to wait for.
@@ -167,14 +167,17 @@ class HTTPClient:
         body = response.raw.read(self._bounds.answer_bytes)
         if len(body) > self._bounds.answer_bytes:
             raise HTTPFailureError("answer_too_large")
-        media_type = response.headers.get("Content-Type", "").partition(";")[0]
+        # By their names in lower case: what is asked for here is missing more often than not,
+        # and requests' own mapping finds that out by an error.
+        headers = dict(response.headers.lower_items())
+        media_type = headers.get("content-type", "").partition(";")[0]
         return HTTPAnswer(
             status=response.status_code,
             body=body,
             is_json=media_type.strip().lower() == "application/json",
-            retry_after_s=retry_after_s(response.status_code, response.headers, self._now()),
-            rate=rate_headers(response.headers),
-            cache_control=response.headers.get("Cache-Control", ""),
+            retry_after_s=retry_after_s(response.status_code, headers, self._now()),
+            rate=rate_headers(headers),
+            cache_control=headers.get("cache-control", ""),
         )
 
 
@@ -193,13 +196,13 @@ def _word_for(error: Exception) -> str:
 def retry_after_s(status: int, headers: Mapping[str, str], now: float) -> float | None:
     """Return how long to wait (RFC 9110, section 10.2.3), or None where nothing sane is said.
 
-    Reads Retry-After as seconds or as a date, and where we were too many then the
-    time stamps of the rate limit headers.
+    *headers* have names in lower case. Reads Retry-After as seconds or as a date, and
+    where we were too many then the time stamps of the rate limit headers.
     """
     if status not in ASKS_PATIENCE:
         return None
     resets = _RESET_HEADERS if status == TOO_MANY else ()
-    candidates = [_delay(headers.get("Retry-After", ""), now)]
+    candidates = [_delay(headers.get("retry-after", ""), now)]
     candidates += [_until(headers.get(name, ""), now) for name in resets]
     return next((min(delay, MAX_RETRY_AFTER_S) for delay in candidates if delay), None)
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-_LIMIT: Final = ("X-Rate-Limit", "X-RateLimit-Limit")
-_REMAINING: Final = ("X-Rate-Limit-Remaining", "X-RateLimit-Remaining")
+_LIMIT: Final = ("x-rate-limit", "x-ratelimit-limit")
+_REMAINING: Final = ("x-rate-limit-remaining", "x-ratelimit-remaining")
 """The vendor's pages name both spellings; which one is live is unverified."""
 _MOST_DIGITS: Final = 9
 
@@ -23,8 +23,12 @@ UNTOLD: Final = RateHeaders()
 
 
 def rate_headers(headers: Mapping[str, str]) -> RateHeaders:
-    """Return what *headers* say; what is no number says nothing, and the smaller of two counts."""
-    return RateHeaders(limit=_count(headers, _LIMIT), remaining=_count(headers, _REMAINING))
+    """Return what *headers* say, whose names are in lower case.
+
+    What is no number says nothing, and of two counts the smaller one is it.
+    """
+    limit, remaining = _count(headers, _LIMIT), _count(headers, _REMAINING)
+    return UNTOLD if limit is None and remaining is None else RateHeaders(limit, remaining)
 
 
 def _count(headers: Mapping[str, str], names: Sequence[str]) -> int | None:
