@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, MutableMapping
 from itertools import chain
 from typing import Final
 
@@ -50,9 +50,11 @@ class Mask:
         return self._pattern.sub(MASK, value) if isinstance(value, str) else value
 
 
-def _texts(values: Iterable[object]) -> Iterator[str]:
+def _texts(values: Iterable[object]) -> list[str]:
+    texts: list[str] = []
     for value in values:
         if isinstance(value, str):
-            yield value
+            texts.append(value)
         elif isinstance(value, list):
-            yield from _texts(value)
+            texts += _texts(value)
+    return texts

@@ -41,7 +41,8 @@ def claim_at(path: ClaimPath, claims: Claims) -> object:
     """Return the claim at *path*, or None."""
     value: object = claims
     for name in path:
-        if not isinstance(value, Mapping):
+        # What JSON has as an object: to ask for a Mapping in general takes ten times as long.
+        if not isinstance(value, dict):
             return None
         value = value.get(name)
     return value

@@ -1,10 +1,15 @@
 """Who is at the other end, when proxies stand in between."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
 
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
+_MOST_CHARS: Final = 45
+"""Of an address: eight groups, of which the last two may be spelled as IPv4."""
+_KEPT: Final = 4096
 
 
 def client_address(
@@ -28,8 +33,14 @@ def client_address(
 
 
 def _parse(text: str) -> Address | None:
+    return _read(text) if len(text) <= _MOST_CHARS else None
+
+
+@lru_cache(_KEPT)
+def _read(text: str) -> Address | None:
+    """Return the address in a short text; that of a proxy stands in each of its requests."""
     if "%" in text:
-        # A zone is a name on somebody's machine, of any length.
+        # A zone is a name on somebody's machine.
         return None
     try:
         address = ip_address(text)

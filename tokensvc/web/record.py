@@ -36,18 +36,19 @@ def keep_records(app: Flask, recording: Recording) -> None:
     @app.before_request
     def open_record() -> None:
         g.started = time.perf_counter()
-        headers, rule = request.headers, request.url_rule
+        # From where Flask would read them too: each look at its request costs three calls.
+        environ, rule = request.environ, request.url_rule
         g.record = RequestRecord(
-            request_id=request_id_of(headers.get("X-Request-Id", "")),
+            request_id=request_id_of(environ.get("HTTP_X_REQUEST_ID", "")),
             started_at=recording.now(),
-            method=request.method[:16],
+            method=environ["REQUEST_METHOD"].upper()[:16],
             route=rule.rule if rule else None,
             client_address=client_address(
-                request.remote_addr,
-                headers.get("X-Forwarded-For", ""),
+                environ.get("REMOTE_ADDR"),
+                environ.get("HTTP_X_FORWARDED_FOR", ""),
                 trusted_proxies=recording.trusted_proxies,
             ),
-            user_agent=headers.get("User-Agent", "")[:MAX_USER_AGENT_CHARS] or None,
+            user_agent=environ.get("HTTP_USER_AGENT", "")[:MAX_USER_AGENT_CHARS] or None,
         )
 
     @app.after_request
