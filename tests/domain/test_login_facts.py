@@ -343,6 +343,34 @@ def test_the_cache_is_bounded(forget: str) -> None:
     assert reception.situation.accounts.reads == before + 1
 
 
+def test_the_newest_are_known_however_they_are_kept() -> None:
+    """Half of what there is room for at least: whoever was looked at among them costs no look."""
+    reception = Reception(max_known=4)
+    for uid in ("alice", "bob", "carol", "dave"):
+        reception.login(uid)
+        reception.facts.tell()
+    before = reception.situation.accounts.reads
+
+    for uid in ("alice", "bob", "carol", "dave"):
+        reception.login(uid)
+        reception.facts.tell()
+
+    assert reception.situation.accounts.reads == before
+
+
+def test_what_was_known_of_a_user_gives_way_to_what_is() -> None:
+    """Claims that come back after newer ones are looked at, however long both are kept."""
+    reception = Reception(max_known=2)
+    looks = []
+    for name in ("One", "Two", "One"):
+        before = reception.situation.accounts.reads
+        reception.login(session=reception.session(name=name))
+        reception.facts.tell()
+        looks.append(reception.situation.accounts.reads - before)
+
+    assert looks == [1, 1, 1]
+
+
 def test_no_worker_no_flood(reception: Reception) -> None:
     """While no worker runs the same claims wait once, however often they are looked at."""
     for _ in range(3):
