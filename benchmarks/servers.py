@@ -124,7 +124,8 @@ def peers(folder: Path) -> list[Server]:
         _python(
             "Starlette + aiohttp", "uvicorn", "benchmarks.peers.starlette_aiohttp:app", *uvicorn
         ),
-        _express(),
+        _express("Express + undici"),
+        _express("Express + undici, key object", KEY_OBJECT="1"),
         _go(folder),
     ]
 
@@ -134,13 +135,13 @@ def _python(name: str, program: str, *words: str, **environ: str) -> Server:
     return Server(name, (str(BENCH_BIN / program), *words), environ=environ)
 
 
-def _express() -> Server:
+def _express(name: str, **environ: str) -> Server:
     node, folder = shutil.which("node"), PEERS / "express"
     has_packages = (folder / "node_modules").is_dir()
     return Server(
-        "Express + undici",
+        name,
         (node or "node", str(folder / "server.js")),
-        environ={**PEERS_ENVIRON, "NODE_ENV": "production"},
+        environ={**PEERS_ENVIRON, "NODE_ENV": "production", **environ},
         missing="" if node and has_packages else "node or its packages were not found",
     )
 
