@@ -182,8 +182,9 @@ class Teller:
 
 
 def overtaken(tellers: Sequence[Teller], logs: Iterable[str]) -> set[tuple[str, int]]:
-    """Return the events of which the workers' *logs* say that a newer one is told in their stead.
+    """Return the profiles of which the workers' *logs* say that newer facts are told instead.
 
+    What ends a user's tokens, and what lets them in again, nothing can take the place of.
     A line that was being written when its worker was killed may be cut.
     """
     stories = {teller.story.uid: teller.story for teller in tellers}
@@ -193,7 +194,11 @@ def overtaken(tellers: Sequence[Teller], logs: Iterable[str]) -> set[tuple[str, 
             facts = json.loads(line)
             number_of = stories[facts["uid"]].number_of
             numbers = range(number_of(facts["version"]), number_of(facts["through_version"]))
-            events |= {(facts["uid"], number) for number in numbers}
+            events |= {
+                (facts["uid"], number)
+                for number in numbers
+                if number % CYCLE not in {DELETION, RESTORATION}
+            }
     return events
 
 

@@ -8,9 +8,10 @@ from tests.builders import a_uid
 from tests.fakes import FakeUserDirectory
 from tests.sync.situations import Situation, a_fact
 from tests.sync.test_worker import Office
-from tokensvc.domain.accounts import AccountState, UserEvent
+from tokensvc.domain.accounts import LOGIN, AccountState, UserEvent
 from tokensvc.domain.errors import DirectoryMisconfiguredError, DirectoryUnavailableError
 from tokensvc.domain.issuing import Provisioning
+from tokensvc.domain.lifecycle import DAY_S
 from tokensvc.domain.model import ChatUser, Profile, Uid
 from tokensvc.domain.working import AGAIN_AND_AGAIN
 
@@ -35,6 +36,14 @@ class Poisoned(FakeUserDirectory):
             raise DirectoryUnavailableError("ERR_EXCEPTION")
         if user.profile.role == ROLE:
             raise DirectoryMisconfiguredError("ERR_ROLE_NOT_FOUND")
+
+
+class Clinging(Poisoned):
+    """A directory that ends no tokens."""
+
+    def flush_tokens(self, uid: Uid) -> None:
+        assert uid == ALICE
+        raise DirectoryUnavailableError("ERR_EXCEPTION")
 
 
 class Clinic(Office):
@@ -105,12 +114,6 @@ def test_a_better_profile_takes_its_place(clinic: Clinic) -> None:
 
 def test_tokens_end_with_a_deletion_that_fails_and_is_undone(clinic: Clinic) -> None:
     """However often ending them has failed: they are not kept by a restoration that came since."""
-
-    class Clinging(Poisoned):
-        def flush_tokens(self, uid: Uid) -> None:
-            assert uid == ALICE
-            raise DirectoryUnavailableError("ERR_EXCEPTION")
-
     clinic.situation.directory.__class__ = Clinging
     clinic.have(a_fact("deleted", 2), a_fact("restored", 3))
     for _ in range(AGAIN_AND_AGAIN):
@@ -121,6 +124,47 @@ def test_tokens_end_with_a_deletion_that_fails_and_is_undone(clinic: Clinic) -> 
 
     assert clinic.states() == ["done", "done", "done"]
     assert clinic.situation.name_at_cometchat() == "Alice 1"
+    assert not clinic.situation.directory.tokens.get(ALICE)
+
+
+@pytest.mark.parametrize("tries", [0, 1, 2, AGAIN_AND_AGAIN, 10])
+def test_a_restoration_comes_before_a_deletion_for_ever(clinic: Clinic, tries: int) -> None:
+    """Also one that came when the deletion was due, as long as CometChat has not done it."""
+
+    class Keeping(Poisoned):
+        def delete_user(self, uid: Uid) -> None:
+            assert uid == ALICE
+            raise DirectoryUnavailableError("ERR_EXCEPTION")
+
+    clinic.have(a_fact("deleted", 2))
+    clinic.situation.clock.pass_by(31 * DAY_S)
+    clinic.house.remind_of_deletions()
+    clinic.situation.directory.__class__ = Keeping
+    for _ in range(tries):
+        clinic.wait()
+    clinic.put(a_fact("restored", 3))
+    clinic.situation.directory.__class__ = FakeUserDirectory
+
+    clinic.wait()
+
+    assert clinic.situation.account().state is AccountState.ACTIVE
+    assert clinic.situation.name_at_cometchat() == "Alice 1"
+    assert not clinic.situation.directory.tokens.get(ALICE)
+
+
+def test_what_a_suspended_user_got_ends_before_they_are_let_in(clinic: Clinic) -> None:
+    """A login that has crossed the suspension may have a token: no later word lets it live."""
+    clinic.have(a_fact("suspended", 2))
+    clinic.situation.directory.tokens[ALICE] = {"crossed"}
+    clinic.situation.directory.__class__ = Clinging
+    clinic.have(a_fact("updated", 3, source=LOGIN), a_fact("unsuspended", 4))
+    for _ in range(2 * AGAIN_AND_AGAIN):
+        clinic.wait()
+    clinic.situation.directory.__class__ = FakeUserDirectory
+
+    clinic.wait()
+
+    assert clinic.situation.name_at_cometchat() is not None
     assert not clinic.situation.directory.tokens.get(ALICE)
 
 

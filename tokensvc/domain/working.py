@@ -16,7 +16,7 @@ from tokensvc.domain.errors import (
     UserQuotaReachedError,
 )
 from tokensvc.domain.ports import Accounts, Claim, Inbox
-from tokensvc.domain.syncing import UserSync, reminder
+from tokensvc.domain.syncing import DUE, UserSync, reminder
 from tokensvc.domain.verdicts import Judge
 
 AGAIN_AND_AGAIN: Final = 4
@@ -75,15 +75,15 @@ class EventWork:
     def _bring_about(self, claim: Claim) -> None:
         """Apply the event; where CometChat fails at it, with what has come since if that helps."""
         try:
-            self.sync.apply(claim.event)
+            # What cannot be undone is not done where somebody has asked for the contrary by now.
+            asked_since = self.inbox.behind(claim) if claim.event.source == DUE else ()
+            self.sync.apply(claim.event, asked_since)
         except CHAT_FAILURES as error:
             behind = self.inbox.behind(claim)
             if not self._may_look_ahead(claim, behind):
                 raise
-            versions = {
-                "version": claim.event.version,
-                "through_version": max(event.version for event in behind),
-            }
+            told = [claim.event.version, *(event.version for event in behind)]
+            versions = {"version": min(told), "through_version": max(told)}
             self._tell("sync_event_overtaken", claim, reason=error.reason, also=versions)
             self.sync.apply(claim.event, behind)
 
