@@ -1,5 +1,6 @@
 """Each web process on a core of its own."""
 
+import errno
 import multiprocessing
 import os
 import time
@@ -95,19 +96,55 @@ def test_few_processes_may_use_all(children: list[Child]) -> None:
     assert children[0].at_first == ALL
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL, errno.ENOSYS])
 def test_core_is_kept_where_turns_cannot_be_changed(
-    cores: Cores, children: list[Child], monkeypatch: pytest.MonkeyPatch
+    cores: Cores, children: list[Child], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """A sandbox that forbids the one may allow the other."""
+    """A sandbox or a C library may know no policies, and yet the one core."""
 
-    def forbidden(*_: object) -> None:
-        raise PermissionError
+    def refused(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    monkeypatch.setattr(os, "sched_setscheduler", refused)
 
     children.append(Child(cores))
 
     assert len(children[0].at_first) == 1
+
+
+def test_a_policy_that_was_chosen_stays(
+    cores: Cores, children: list[Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever runs the service under one of their own has a reason."""
+    changed = multiprocessing.get_context("fork").Value("i", 0)
+
+    def change(*_: object) -> None:
+        changed.value += 1
+
+    monkeypatch.setattr(os, "sched_getscheduler", lambda _: os.SCHED_IDLE)
+    monkeypatch.setattr(os, "sched_setscheduler", change)
+
+    children.append(Child(cores))
+
+    assert (len(children[0].at_first), changed.value) == (1, 0)
+
+
+def test_a_process_that_may_take_no_core_goes_on(
+    cores: Cores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sandbox that forbids it costs speed, and no start."""
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "forbidden")
+
+    monkeypatch.setattr(os, "sched_setaffinity", forbidden)
+    notices = Notices()
+
+    cores.take_soon(notices)
+
+    (notice,) = notices.events
+    assert (notice.name, notice.facts) == ("worker_not_pinned", {"reason": "EPERM"})
+    assert os.sched_getaffinity(0) == ALL
 
 
 def places(process: Process) -> list[tuple[set[int], set[int]]]:

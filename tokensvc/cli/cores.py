@@ -1,15 +1,17 @@
 """Cores: where there is a web process for each core, each keeps to one."""
 
+import errno
 import fcntl
 import os
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from tokensvc.adapters.background import Periodic
-from tokensvc.domain.audit import Notify
+from tokensvc.domain.audit import Notify, OperationalEvent
 
 LOOK_EVERY_S: Final = 1.0
 NOWHERE: Final = -1
@@ -41,7 +43,10 @@ class Cores:
         self._taken = os.memfd_create("cores") if self._cores else NOWHERE
 
     def take(self) -> bool:
-        """Keep this process to a core that none of its siblings has, if there is one."""
+        """Keep this process to a core that none of its siblings has, if there is one.
+
+        Raises OSError where a sandbox forbids that.
+        """
         for place, core in enumerate(self._cores):
             try:
                 fcntl.lockf(self._taken, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
@@ -52,17 +57,28 @@ class Cores:
         return False
 
     def take_soon(self, notify: Notify) -> None:
-        """Take a core, or else the first that becomes free: an old process may still end."""
-        if self._cores and not self.take():
-            Periodic("core", self._look, notify=notify).start()
+        """Take a core, or else the first that becomes free: an old process may still end.
+
+        Where that is forbidden, say so and leave the process to the system.
+        """
+        if self._cores and not self._is_settled(notify):
+            Periodic("core", partial(self._look, notify), notify=notify).start()
 
     def close(self) -> None:
         """Hand out no more."""
         if self._taken != NOWHERE:
             os.close(self._taken)
 
-    def _look(self) -> float:
-        return threading.TIMEOUT_MAX if self.take() else LOOK_EVERY_S
+    def _look(self, notify: Notify) -> float:
+        return threading.TIMEOUT_MAX if self._is_settled(notify) else LOOK_EVERY_S
+
+    def _is_settled(self, notify: Notify) -> bool:
+        try:
+            return self.take()
+        except OSError as error:
+            reason = errno.errorcode.get(error.errno or 0, "unknown")
+            notify(OperationalEvent("worker_not_pinned", {"reason": reason}))
+            return True
 
 
 def _keep_to(core: int) -> None:
@@ -74,6 +90,7 @@ def _keep_to(core: int) -> None:
         number = int(thread.name)
         with suppress(ProcessLookupError):
             os.sched_setaffinity(number, {core})
-            # A sandbox may forbid it: then they take turns as everywhere else.
-            with suppress(PermissionError):
-                os.sched_setscheduler(number, os.SCHED_BATCH, os.sched_param(0))
+            # A sandbox may forbid it, or know no policies: then they take turns as everywhere.
+            with suppress(OSError):
+                if os.sched_getscheduler(number) == os.SCHED_OTHER:
+                    os.sched_setscheduler(number, os.SCHED_BATCH, os.sched_param(0))
