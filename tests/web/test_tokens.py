@@ -1,5 +1,6 @@
 """The login over HTTP: the answer, the body, and what is refused before CometChat hears of it."""
 
+import io
 import time
 
 import pytest
@@ -88,6 +89,28 @@ def test_bodies_that_wish_for_something_are_refused(
 
     assert (answer.status_code, answer.get_json()["code"]) == (status, code)
     assert directory.calls == []
+
+
+class Broken(io.RawIOBase):
+    """A body that the server cannot read, and says so by an error of its own."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, _: bytearray, /) -> int:  # type: ignore[override]  # (any buffer)
+        raise EOFError("invalid chunk size")
+
+
+def test_a_body_that_the_server_cannot_read_is_refused() -> None:
+    """Whatever the server calls it, the fault is the caller's."""
+    directory = FakeDirectory()
+    service = a_service_with(directory)
+    broken = {"wsgi.input": Broken(), "wsgi.input_terminated": True}
+
+    answer = service.login(environ_overrides={**broken, "HTTP_TRANSFER_ENCODING": "chunked"})
+
+    assert (answer.status_code, answer.get_json()["code"]) == (400, "request_invalid")
+    assert (service.records()[-1]["reason"], directory.calls) == ("body_unreadable", [])
 
 
 def test_body_does_not_choose_the_user() -> None:

@@ -1,4 +1,4 @@
-"""Body places: how many bodies are waited for at once, in all and of one caller."""
+"""Bodies: how they are read, and how many are waited for at once, in all and of one caller."""
 
 import threading
 from collections import Counter, OrderedDict
@@ -6,12 +6,29 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
-from tokensvc.domain.errors import OverloadedError
+from flask import request
+from werkzeug.exceptions import HTTPException
+
+from tokensvc.domain.errors import OverloadedError, RequestError
 
 OF_ONE_STRANGER: Final = 4
 """Fewer would turn away the first deliveries of a sender who has many for us at once."""
 MAX_KNOWN: Final = 1024
 """Networks that are remembered; of more, those that were not heard of for longest are not."""
+
+
+def read_body() -> bytes:
+    """Return the body of this request; raises `RequestError` for one that cannot be read.
+
+    Flask's own refusals go on as they are; each server has errors of its own beside them,
+    for chunks that make no sense, say.
+    """
+    try:
+        return request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception:  # noqa: BLE001 (whatever it is called, the body is the caller's)
+        raise RequestError("body_unreadable") from None
 
 
 def deliveries_at_once(threads: int) -> int:

@@ -33,7 +33,7 @@ from tokensvc.domain.issuing import TokenIssuer
 from tokensvc.domain.model import Session
 from tokensvc.domain.ports import SessionVerifier
 from tokensvc.domain.strict_json import JSONError, parse_json
-from tokensvc.web.body_places import BodyPlaces
+from tokensvc.web.body_places import BodyPlaces, read_body
 from tokensvc.web.failed_attempts import FailedAttempts
 from tokensvc.web.guard import caller, signed_in
 from tokensvc.web.openapi import Operation, documented
@@ -175,7 +175,7 @@ def _demand_empty_body(places: BodyPlaces) -> None:
     ):
         return
     with places.place_of(caller()):
-        body = request.get_data(cache=False)
+        body = read_body()
     if not body or len(body) < (request.content_length or 0):
         raise RequestError("body_unreadable")
     if len(body) > MAX_BODY_BYTES:

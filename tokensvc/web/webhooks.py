@@ -21,7 +21,7 @@ from tokensvc.domain.errors import (
     StorageUnavailableError,
 )
 from tokensvc.domain.receiving import Receiver
-from tokensvc.web.body_places import DeliveryPlaces
+from tokensvc.web.body_places import DeliveryPlaces, read_body
 from tokensvc.web.failed_attempts import network_of
 from tokensvc.web.openapi import Operation, documented
 from tokensvc.web.record import current_record
@@ -164,7 +164,7 @@ def _body() -> bytes:
     It can be sent as slowly as its sender likes, and the server waits.
     """
     request.max_content_length = MAX_BODY_BYTES + 1
-    body = request.get_data(cache=False)
+    body = read_body()
     if len(body) > MAX_BODY_BYTES:
         # A body of undeclared length is cut by the framework, not refused.
         raise BodyTooLargeError("body_too_large")
