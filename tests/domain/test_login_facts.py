@@ -358,6 +358,21 @@ def test_the_newest_are_known_however_they_are_kept() -> None:
     assert reception.situation.accounts.reads == before
 
 
+def test_whoever_is_known_is_so_for_a_while() -> None:
+    """Whatever came before them: half of the longest time at least."""
+    reception = Reception()
+    for uid, pause_s in (("bob", KNOWN_FOR_S - 10), ("alice", KNOWN_FOR_S / 2 - 10)):
+        reception.login(uid)
+        reception.facts.tell()
+        reception.situation.clock.pass_by(pause_s)
+    before = reception.situation.accounts.reads
+
+    reception.login("alice")
+    reception.facts.tell()
+
+    assert reception.situation.accounts.reads == before
+
+
 def test_what_was_known_of_a_user_gives_way_to_what_is() -> None:
     """Claims that come back after newer ones are looked at, however long both are kept."""
     reception = Reception(max_known=2)

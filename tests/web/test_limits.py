@@ -17,7 +17,8 @@ from tests.builders import (
 )
 from tests.fakes import FakeDirectory
 from tokensvc.adapters.limit_storage import storage_url
-from tokensvc.web.guard import RouteLimiter
+from tokensvc.domain.windows import WindowState
+from tokensvc.web.guard import Met, Quota, RouteLimiter
 
 
 def a_limited_service(per_user: str = "3 per minute", **overrides: object) -> Service:
@@ -108,6 +109,23 @@ def test_retry_after_waits_for_all_that_is_full() -> None:
     assert 3590 <= service.login().get_json()["retryAfter"] <= 3600
 
 
+def test_retry_after_waits_for_nothing_that_has_room() -> None:
+    """A full minute is over after a minute, however long the other windows are."""
+    service = a_limited_service("1 per minute; 200 per day")
+    service.login()
+
+    assert service.login().get_json()["retryAfter"] <= 60
+
+
+@pytest.mark.parametrize(("oldest", "reset_s"), [(930.0, 1), (1000.5, 60), (970.2, 31)])
+def test_a_reset_is_within_its_window(oldest: float, reset_s: int) -> None:
+    """Whole seconds, and never none; a storage whose clock is ahead lets nobody wait for longer."""
+    met = Met((Quota(1, 60),), [WindowState(oldest=oldest, hits=1, is_full=True)])
+
+    assert met.retry_after_s(1000.0) == reset_s
+    assert met.left(["user"], 1000.0) == f'"user";r=0;t={reset_s}'
+
+
 def test_each_user_has_their_own() -> None:
     """One user over the limit does not stop another."""
     service = a_limited_service("1 per minute")
@@ -166,6 +184,16 @@ def test_refusal_is_recorded() -> None:
         "over 1 per 1 minute",
         "alice",
     )
+
+
+def test_refusal_names_the_limit_that_is_full() -> None:
+    """Of several the one that has no room."""
+    service = a_limited_service("9 per minute; 1 per day")
+    service.login()
+
+    service.login()
+
+    assert service.records()[1]["reason"] == "over 1 per 1 day"
 
 
 def test_default_is_ten_a_minute() -> None:

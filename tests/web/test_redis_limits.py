@@ -13,7 +13,7 @@ from redis.backoff import ConstantBackoff
 from redis.crc import key_slot
 from redis.retry import Retry
 
-from tests.builders import Service, a_service_with, a_token
+from tests.builders import ISSUER, Service, a_service_with, a_token
 from tests.fakes import FakeDirectory
 from tests.ports import a_free_port
 from tests.raw_server import raw_server
@@ -81,6 +81,18 @@ def test_windows_of_a_user_are_in_one_slot(redis_url: str) -> None:
 
     assert len(keys) == 4
     assert len({key_slot(key) for key in keys}) == 2
+
+
+def test_keys_stay_what_they_are(redis_url: str) -> None:
+    """While a new release takes the place of an old one both count in the same windows."""
+    a_service_on(redis_url, "3 per minute; 9 per day").login()
+
+    with redis.Redis.from_url(redis_url, decode_responses=True) as client:
+        keys = sorted(client.keys("LIMITS:*"))
+
+    whose = f"{{{ISSUER}|alice}}"
+    place = f"LIMITS:LIMITER/tokensvc:moving-window/{whose}/tokens.create_auth_token"
+    assert keys == [f"{place}/3/1/minute", f"{place}/9/1/day"]
 
 
 def test_moving_window_is_exact(redis_url: str) -> None:
