@@ -168,6 +168,22 @@ def test_what_a_suspended_user_got_ends_before_they_are_let_in(clinic: Clinic) -
     assert not clinic.situation.directory.tokens.get(ALICE)
 
 
+def test_an_old_suspension_lets_in_nobody_whom_a_moderator_has_shut_out(clinic: Clinic) -> None:
+    """It says nothing new; and what comes behind it is a profile, which lets nobody in."""
+    directory = clinic.situation.directory
+    clinic.have(a_fact("unsuspended", 9))
+    directory.deactivate_user(ALICE)
+    clinic.have(a_fact("updated", 11))
+    directory.failing = [DirectoryUnavailableError("ERR_EXCEPTION")] * AGAIN_AND_AGAIN
+    clinic.have(a_fact("suspended", 3), a_fact("updated", 12))
+
+    for _ in range(AGAIN_AND_AGAIN):
+        clinic.wait()
+
+    assert directory.find_user(ALICE) is None
+    assert set(clinic.states()) == {"done"}
+
+
 def test_what_is_overtaken_is_told_to_the_operator(clinic: Clinic) -> None:
     """What CometChat never hears of by itself is in the log, with the reason."""
     clinic.have(a_fact("updated", 2, profile=POISON), a_fact("updated", 3), a_fact("suspended", 4))

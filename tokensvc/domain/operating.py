@@ -11,6 +11,7 @@ from tokensvc.domain.times import utc_text
 
 NOT_FOUND: Final = "there is no such user"
 SUSPENDED: Final = "suspended by the app, and so not restored"
+STILL_SUSPENDED: Final = "no longer deleted; suspended by the app, and so not let in"
 FAILURES: Final = frozenset({NOT_FOUND, SUSPENDED})
 REMEMBERED: Final = "CometChat has no such user; remembered as {}"
 SHUT_OUT: Final = frozenset({AccountState.DEACTIVATED, AccountState.DELETING})
@@ -38,7 +39,7 @@ class UserOperator:
         """
         known = self._find(uid)
         if known and known.suspended.is_on:
-            return SUSPENDED
+            return self._kept_suspended(known, uid)
         self.directory.reactivate_user(uid)
         if self.directory.find_user(uid) is None:
             return self._restored_here(known, uid)
@@ -71,6 +72,13 @@ class UserOperator:
         if not is_there:
             return REMEMBERED.format(kind) if account else NOT_FOUND
         return f"deleted; {_until(account)}" if kind is EventKind.DELETED else str(kind)
+
+    def _kept_suspended(self, known: Account, uid: Uid) -> str:
+        """Undo the deletion of somebody who stays shut out; nothing else is ours to undo."""
+        if not (self.book and known.state is AccountState.DELETING):
+            return SUSPENDED
+        self.book.wished(known, EventKind.RESTORED, uid)
+        return STILL_SUSPENDED
 
     def _restored_here(self, known: Account | None, uid: Uid) -> str:
         """Let in again somebody who was shut out before CometChat had them."""

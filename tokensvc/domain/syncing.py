@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tokensvc.domain.account_book import OPERATOR
-from tokensvc.domain.accounts import LOGIN, SHUTS_OUT, Account, AccountState, EventKind, UserEvent
+from tokensvc.domain.accounts import LOGIN, Account, AccountState, EventKind, UserEvent
 from tokensvc.domain.errors import (
     AccountChangedError,
     DirectoryMisconfiguredError,
@@ -49,8 +49,8 @@ class UserSync:
         Whoever finds the account changed meanwhile may have told CometChat something
         old after something new, and so tells everything again.
         """
-        # Whom an operator wants in, or a command or a try before has shut out, is let in.
-        lets_in = event.source == OPERATOR or (bool(behind) and event.kind in SHUTS_OUT)
+        # Whom an operator wants in is let in, also where it was a command that shut them out.
+        lets_in = event.source == OPERATOR
         for tries in range(MAX_ROUNDS):
             known = self.accounts.find(event.uid)
             account = self._after(known, event, *behind)

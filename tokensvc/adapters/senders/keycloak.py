@@ -25,6 +25,8 @@ BY_USER: Final = {
     "access.DELETE_ACCOUNT": EventKind.DELETED,
 }
 """UPDATE_PROFILE is missing: it tells what has changed, and not what the user looks like."""
+_NAMES: Final = frozenset({"username", "firstName", "lastName"})
+"""A change without any of them, by a script say, does not tell what the user looks like."""
 _USER: Final = re.compile(r"users/([^/]+)")
 
 
@@ -64,8 +66,10 @@ def _told_by_admin(message: Message, kind: EventKind) -> Iterator[Fact]:
     user = {
         **named(representation, "firstName", "lastName", otherwise=("username",)),
         "id": match[1],
+        "attribute": _single(representation.get("attributes")),
     }
-    yield message.fact(kind, user, told_at=told_at)
+    if kind is EventKind.CREATED or not _NAMES.isdisjoint(representation):
+        yield message.fact(kind, user, told_at=told_at)
     enabled = representation.get("enabled")
     if isinstance(enabled, bool) and (kind is EventKind.UPDATED or not enabled):
         switch = EventKind.UNSUSPENDED if enabled else EventKind.SUSPENDED
@@ -85,6 +89,16 @@ def _representation(message: Message) -> Claims | None:
         raise NotUnderstoodError("representation_malformed") from None
 
 
+def _single(attributes: object) -> Claims:
+    """Return the attributes that have one value, each as that: Keycloak has lists of them."""
+    lists = attributes if isinstance(attributes, Mapping) else {}
+    return {
+        name: value[0] if isinstance(value, list) else value
+        for name, value in lists.items()
+        if not isinstance(value, list) or len(value) == 1
+    }
+
+
 def _told_by_user(message: Message, kind: EventKind) -> Fact:
     details = message.payload.get("details")
     told = details if isinstance(details, Mapping) else {}
@@ -98,7 +112,7 @@ def _told_by_user(message: Message, kind: EventKind) -> Fact:
 KEYCLOAK: Final = SenderKind(
     verifier=_verifier,
     facts=_facts,
-    claims=ClaimNames(avatar="/attributes/picture"),
+    claims=ClaimNames(avatar="/attribute/picture"),
     id_path=("uid",),
     takes=frozenset({"header", "digest", "jwks_file", "algorithms", "audience"}),
 )
