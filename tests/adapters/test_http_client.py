@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.raw_server import Conversation, an_answer, raw_server
 from tokensvc.adapters.http_client import (
     MAX_ANSWER_BYTES,
     Bounds,
+    HTTPAnswer,
     HTTPClient,
     HTTPFailureError,
     retry_after_s,
@@ -24,8 +26,12 @@ OK = an_answer(b"{}")
 QUICK = Bounds(connect_s=0.5, read_s=0.3, total_s=0.6)
 
 
-def a_client(url: str, *, bounds: Bounds | None = None) -> HTTPClient:
-    return HTTPClient(url + "/v3", pool_size=4, bounds=bounds)
+def a_client(url: str, *, bounds: Bounds | None = None, pool_size: int = 4) -> HTTPClient:
+    return HTTPClient(url + "/v3", pool_size=pool_size, bounds=bounds)
+
+
+def send(client: HTTPClient) -> HTTPAnswer:
+    return client.send("POST", "/users", b"{}", KEY)
 
 
 def failure_of(answer: bytes | Conversation) -> str:
@@ -87,6 +93,70 @@ def test_connection_that_the_server_closed_is_not_used_again() -> None:
         second = client.send("POST", "/users", b"{}", KEY).status
 
     assert (server.connections, first, second) == (2, 200, 200)
+
+
+MANY = 12
+
+
+class Firewall:
+    """A server that answers on new connections, and on none that are older than `forgets`."""
+
+    def __init__(self, *, in_body: bool) -> None:
+        self.generation = 0
+        self._in_body = in_body
+        self._born: dict[socket.socket, int] = {}
+        self._meeting = threading.Barrier(MANY)
+
+    def forgets(self) -> None:
+        self.generation += 1
+
+    def __call__(self, connection: socket.socket) -> None:
+        if self._born.setdefault(connection, self.generation) == self.generation:
+            if self.generation == 0:
+                self._meeting.wait(5)  # so that each has a connection of its own
+            connection.sendall(OK)
+        elif self._in_body:
+            connection.sendall(OK.partition(b"{")[0])
+
+
+@pytest.mark.parametrize("in_body", [False, True])
+def test_connections_that_nobody_remembers_cost_one_call(*, in_body: bool) -> None:
+    """However many are kept: where one is silent, those that are as old are not asked."""
+    firewall = Firewall(in_body=in_body)
+    with raw_server(firewall) as server:
+        client = a_client(server.url, bounds=QUICK, pool_size=MANY)
+        with ThreadPoolExecutor(MANY) as pool:
+            list(pool.map(lambda _: send(client), range(MANY)))
+        firewall.forgets()
+
+        with pytest.raises(HTTPFailureError, match="timeout"):
+            send(client)
+
+        assert [send(client).status for _ in range(3)] == [200] * 3
+    assert server.connections == MANY + 1
+
+
+def test_connections_that_have_answered_since_are_kept() -> None:
+    """One call that nobody answers does not cost what others have just proven."""
+    release = threading.Event()
+
+    def slow(connection: socket.socket) -> None:
+        release.wait(5)
+        connection.close()
+
+    with raw_server(OK, slow, OK) as server:
+        client = a_client(server.url, bounds=QUICK)
+        send(client)
+        with ThreadPoolExecutor(1) as pool:
+            failing = pool.submit(send, client)
+            while len(server.requests) < 2:
+                time.sleep(0.01)
+            send(client)
+            with pytest.raises(HTTPFailureError, match="timeout"):
+                failing.result()
+        send(client)
+        release.set()
+    assert server.connections == 2
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])

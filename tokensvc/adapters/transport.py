@@ -8,8 +8,11 @@ this one lets llhttp read the answers, by way of httptools, as Node and uvicorn 
 
 import re
 import ssl
+import time
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -71,18 +74,21 @@ class DeadlineAdapter(BaseAdapter):
         seconds. Needs an exchange around it. Raises OSError, as requests' own errors are.
         """
         connect_s, read_s = timeout
+        began_at = time.monotonic()
         connection = self._idle_connection() or _Connection(*self._place, self._tls)
         try:
             if not connection.is_open:
                 connection.open(connect_s)
             connection.exchange(self._written(request), read_s)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            if isinstance(error, TimeoutError) and current_exchange().is_sent:
+                self._doubt(began_at)
             raise
         response = requests.Response()
         response.status_code = connection.status
         response.headers.update(connection.headers)
-        response.raw = _Body(connection, self._keep)
+        response.raw = _Body(connection, self._keep, partial(self._doubt, began_at))
         response.request, response.url = request, request.url or ""
         return response
 
@@ -116,10 +122,23 @@ class DeadlineAdapter(BaseAdapter):
             connection.close()
 
     def _keep(self, connection: "_Connection") -> None:
+        connection.answered_at = time.monotonic()
         if len(self._idle) < self._kept:
             self._idle.append(connection)
         else:
             connection.close()
+
+    def _doubt(self, asked_at: float) -> None:
+        """Close what has not answered since a request was sent that nobody answered.
+
+        Something between here and there may have forgotten all connections at once, a
+        firewall say, and tells nobody: each of them would cost one more call its time.
+        """
+        for connection in list(self._idle):
+            if connection.answered_at < asked_at:
+                with suppress(ValueError):  # somebody else has taken it meanwhile
+                    self._idle.remove(connection)
+                    connection.close()
 
 
 def _close_all(connections: "list[_Connection]") -> None:
@@ -136,6 +155,8 @@ class _Connection:
         self._parser = httptools.HttpResponseParser(self)
         self._begin()
         self.is_open = False
+        self.answered_at = 0.0
+        """When the last answer was whole, in seconds of the monotonic clock."""
         self.wire: Wire
 
     def _begin(self) -> None:
@@ -230,15 +251,25 @@ class _Connection:
 class _Body:
     """What is still to come of an answer; once it is there, its connection is free again."""
 
-    def __init__(self, connection: _Connection, free: Callable[[_Connection], None]) -> None:
+    def __init__(
+        self,
+        connection: _Connection,
+        free: Callable[[_Connection], None],
+        doubt: Callable[[], None],
+    ) -> None:
         self._connection = connection
         self._free = free
+        self._doubt = doubt
 
     def read(self, most: int) -> bytes:
         """Return the whole body, or as much of a longer one that it is longer than *most*."""
         connection = self._connection
-        while not connection.is_complete and len(connection.body) <= most:
-            connection.receive()
+        try:
+            while not connection.is_complete and len(connection.body) <= most:
+                connection.receive()
+        except TimeoutError:
+            self._doubt()
+            raise
         return bytes(connection.body)
 
     def close(self) -> None:
