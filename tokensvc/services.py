@@ -104,6 +104,7 @@ def assemble(
         tokens=TokenRoom(
             verifier=_verifier(settings, {**secrets.session_keys, **remote}, now),
             failed_attempts=_failed_attempts(settings),
+            demand_chance=directory.upstream.policy.breaker.demand_chance,
             issuer=_issuer_of_tokens(settings, directory, storage, clock, notify),
             one_deadline=_one_deadline(settings, clock),
             fingerprinter=Fingerprinter(secrets.log_key),

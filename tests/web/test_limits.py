@@ -3,21 +3,26 @@
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Flask
 
 from tests.builders import (
+    NOWHERE,
     OTHER_SECRET,
     Service,
+    a_service,
     a_service_with,
     a_sessions_table,
     a_token,
 )
 from tests.fakes import FakeDirectory
+from tokensvc.adapters.breaker import Breaker
+from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.limit_storage import storage_url
 from tokensvc.domain.windows import WindowState
+from tokensvc.services import Services
 from tokensvc.web.guard import Met, Quota, RouteLimiter
 
 
@@ -32,6 +37,12 @@ def a_limiter() -> RouteLimiter:
         strategy="moving-window",
         storage_uri=storage_url("memory:"),
     )
+
+
+def breaker_of(service: Service) -> Breaker:
+    """Return what decides whether CometChat is asked."""
+    services: Services = service.app.extensions["tokensvc"]
+    return cast("CometChatClient", services.tokens.issuer.directory).upstream.policy.breaker
 
 
 def an_app(limiter: RouteLimiter, view: Callable[[], str]) -> Flask:
@@ -140,6 +151,24 @@ def test_a_second_session_token_is_no_second_allowance() -> None:
     service.login(a_token(jti="one"))
 
     assert service.login(a_token(jti="two")).status_code == 429
+
+
+def test_an_outage_spends_nobodys_allowance() -> None:
+    """Who asks again while CometChat would not be asked is let in as soon as it is back."""
+    now_s = 1000.0
+    service = a_service(
+        {"cometchat": {"base_url": NOWHERE}, "limits": {"per_user": "2 per day"}},
+        monotonic=lambda: now_s,
+    )
+    breaker_of(service).hold_for(60)
+
+    asked = [service.login() for _ in range(5)]
+
+    lines = [line for line in service.records() if line["event"] == "request"]
+    assert [line["reason"] for line in lines] == ["breaker_open"] * 5
+    assert all("RateLimit" not in answer.headers for answer in asked)
+    now_s += 61
+    assert service.login().headers["RateLimit"].startswith('"user";r=1;')
 
 
 def test_issuers_do_not_share_allowances() -> None:

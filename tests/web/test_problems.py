@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from flask import Flask
+from flask import Flask, Response
 from werkzeug.exceptions import BadRequest
 
 from tests.builders import Service, a_service_with
@@ -86,6 +86,21 @@ def test_crash_says_where_in_the_record() -> None:
     service.login()
 
     assert service.records()[0]["reason"].startswith("ZeroDivisionError at domain/issuing.py:")
+
+
+def test_crash_behind_the_view_is_one_too(caplog: pytest.LogCaptureFixture) -> None:
+    """What fails while the answer is on its way is a defect as well, and quotes nothing."""
+    service = a_service_with(FakeDirectory())
+
+    @service.app.after_request
+    def fail(response: Response) -> Response:
+        service.app.after_request_funcs[None].remove(fail)  # so that the problem gets out
+        raise ZeroDivisionError(f"secret {response.status_code}")
+
+    answer = service.login()
+
+    assert (answer.status_code, answer.get_json()["code"]) == (500, "internal_error")
+    assert "secret" not in caplog.text + service.log.getvalue()
 
 
 def test_framework_errors_keep_their_text() -> None:

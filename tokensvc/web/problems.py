@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from flask import Flask, Response, json
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from tokensvc.domain.errors import (
     BodyTooLargeError,
@@ -86,6 +86,11 @@ def answer_with_problems(app: Flask) -> None:
     def crash(error: Exception) -> ResponseReturnValue:
         return problem(TokenServiceError(_where(error)))
 
+    @app.errorhandler(InternalServerError)
+    def crash_after_the_view(error: InternalServerError) -> ResponseReturnValue:
+        # What writes the answer down has failed: no fault of the caller's.
+        return problem(TokenServiceError(_where(error.original_exception or error)))
+
 
 def problem(error: TokenServiceError) -> Response:
     """Return the one answer to *error*, and write it into the record."""
@@ -126,7 +131,7 @@ def status_of(kind: type[TokenServiceError]) -> int:
     return next(STATUSES[parent] for parent in kind.__mro__ if parent in STATUSES)
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """Return the kind of a crash and its place in our code: no text, no values."""
     ours = [
         f"{Path(frame.filename).relative_to(_PACKAGE)}:{frame.lineno}"

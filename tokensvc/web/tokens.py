@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Final
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -35,7 +36,7 @@ from tokensvc.domain.ports import SessionVerifier
 from tokensvc.domain.strict_json import JSONError, parse_json
 from tokensvc.web.body_places import BodyPlaces, read_body
 from tokensvc.web.failed_attempts import FailedAttempts
-from tokensvc.web.guard import caller, signed_in
+from tokensvc.web.guard import SessionView, caller, signed_in
 from tokensvc.web.openapi import Operation, documented
 from tokensvc.web.record import current_record
 
@@ -119,6 +120,8 @@ class TokenRoom:
 
     verifier: SessionVerifier
     failed_attempts: FailedAttempts
+    demand_chance: Callable[[], None]
+    """Raises `DirectoryUnavailableError` while CometChat would not be asked at all."""
     issuer: TokenIssuer
     one_deadline: Callable[[], AbstractContextManager[object]]
     """Opens the time in which all calls of one login must be done."""
@@ -135,6 +138,7 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
     @tokens.post("/auth-tokens")
     @documented(CREATE_AUTH_TOKEN)
     @signed_in(room.verifier, room.failed_attempts)
+    @_uncounted(room.demand_chance)
     @limiter.limit(per_user, key_func=caller)
     def create_auth_token(session: Session) -> ResponseReturnValue:
         """Issue a fresh CometChat auth token to the signed-in user."""
@@ -157,6 +161,24 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
         return TokenAnswer(_AS_JSON(body) + "\n", 201, HEADERS)
 
     return tokens
+
+
+def _uncounted(demand_chance: Callable[[], None]) -> Callable[[SessionView[[]]], SessionView[[]]]:
+    """Let *demand_chance* refuse a login before it spends any of its user's allowance.
+
+    While CometChat is down, whoever asks again when they are told to would find
+    themselves over their limit once it is back.
+    """
+
+    def decorate(view: SessionView[[]]) -> SessionView[[]]:
+        @wraps(view)
+        def asked(session: Session) -> ResponseReturnValue:
+            demand_chance()
+            return view(session)
+
+        return asked
+
+    return decorate
 
 
 def _demand_empty_body(places: BodyPlaces) -> None:
