@@ -4,11 +4,13 @@ import json
 import os
 import secrets
 import shlex
+import sys
 import threading
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -203,8 +205,15 @@ def _look_inside(settings: Settings) -> str:
         told["TOKENSVC_STORAGE__URL"] = storage_url
     words = [f"{name}={shlex.quote(value)}" for name, value in told.items()]
     config_file = os.environ.get(CONFIG_NAME)
-    words += ["tokensvc", *(["--config", shlex.quote(config_file)] if config_file else [])]
+    words += [*_own_command(), *(["--config", shlex.quote(config_file)] if config_file else [])]
     return " ".join([*words, "sync status"])
+
+
+def _own_command() -> list[str]:
+    """Return what this command was called by: a virtual environment is on nobody's PATH."""
+    called = Path(sys.argv[0])
+    words = [sys.argv[0]] if called.name == "tokensvc" else [sys.executable, "-m", "tokensvc"]
+    return [shlex.quote(word) for word in words]
 
 
 def _announcement(ports: Ports, place: DemoPlace, session_token: str, look_inside: str) -> str:
