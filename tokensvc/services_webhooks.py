@@ -30,6 +30,7 @@ def webhook_room(
             ),
             inbox=inbox,
             notify=notify,
+            suspends=table.suspends,
         )
         endpoints[table.source] = Endpoint(receiver, table.kind.status, table.kind.challenge_header)
     return WebhookRoom(endpoints, deliveries_at_once(settings.server.threads))

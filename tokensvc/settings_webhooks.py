@@ -66,6 +66,7 @@ class WebhookSettings(BaseModel):
     issuer: Text
     secrets: Annotated[list[SecretStr], Field(max_length=8)] = []
     secrets_file: Path | None = None
+    suspends: bool = True
     options: WebhookOptions = WebhookOptions()
     uid_claim: ClaimName | None = None
     name_claim: ClaimName | None = None

@@ -62,7 +62,7 @@ def test_profile_claims() -> None:
         metadata_claims=["nick", "/work/level"],
     )
 
-    service.deliver("standard", CREATED)
+    service.deliver("standard", CREATED, message_id="another")
 
     assert profile_of(service) == Profile(
         name="Al",
@@ -87,9 +87,25 @@ def test_uid_claim() -> None:
     """The id can stand somewhere else in the user."""
     service = a_service_of("standard", uid_claim="/work/id")
 
-    service.deliver("standard", CREATED)
+    service.deliver("standard", CREATED, message_id="another")
 
     assert [event.uid for event in service.events()] == ["w-1"]
+
+
+@pytest.mark.parametrize("kind", ["suspended", "unsuspended"])
+@pytest.mark.parametrize("suspends", [True, False])
+def test_suspends(kind: str, *, suspends: bool) -> None:
+    """A source without a say in it is thanked, and nothing is stored of a suspension."""
+    service = a_service_of("standard", suspends=suspends)
+
+    answer = service.deliver("standard", {**CREATED, "type": f"user.{kind}"})
+    service.deliver("standard", CREATED, message_id="another")
+
+    assert (answer.status_code, answer.json) == (
+        202,
+        {"stored": int(suspends), "ignored": int(not suspends)},
+    )
+    assert [event.kind for event in service.events()] == [*[kind] * suspends, "created"]
 
 
 def test_secrets_file(tmp_path: Path) -> None:

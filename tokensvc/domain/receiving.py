@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
-from tokensvc.domain.accounts import UserEvent
+from tokensvc.domain.accounts import EventKind, UserEvent
 from tokensvc.domain.audit import Notify, OperationalEvent
 from tokensvc.domain.deliveries import Delivery, Fact, Heading, Opened, Sender
 from tokensvc.domain.errors import DeliveryConflictError, UidNotAllowedError
@@ -12,6 +13,8 @@ from tokensvc.domain.model import Profile, Uid
 from tokensvc.domain.ports import Inbox
 from tokensvc.domain.profiles import ClaimPath, ProfileClaims, claim_at
 from tokensvc.domain.uids import UidRule
+
+_SUSPENSIONS: Final = frozenset({EventKind.SUSPENDED, EventKind.UNSUSPENDED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,8 @@ class Receiver:
     identity: Identity
     inbox: Inbox
     notify: Notify
+    suspends: bool = True
+    """Whether this source has a say in who is suspended."""
 
     def admit(self, heading: Heading) -> bool:
         """Return whether *heading* alone proves the sender.
@@ -73,7 +78,7 @@ class Receiver:
         Raises `DeliveryRefusedError`, `DeliveryConflictError` and
         `StorageUnavailableError`; then nothing is stored.
         """
-        opened = self.sender.open(delivery)
+        opened = self._within_its_say(self.sender.open(delivery))
         reasons = list(opened.not_understood)
         dropped: list[str] = []
         events: dict[str, tuple[UserEvent, bytes]] = {}
@@ -90,6 +95,14 @@ class Receiver:
             uid=uids.pop() if len(uids) == 1 else None,
             dropped_claims=tuple(dict.fromkeys(dropped)),
         )
+
+    def _within_its_say(self, opened: Opened) -> Opened:
+        """Leave out what this source has no say in."""
+        if self.suspends:
+            return opened
+        facts = tuple(fact for fact in opened.facts if fact.kind not in _SUSPENSIONS)
+        left_out = len(opened.facts) - len(facts)
+        return replace(opened, facts=facts, ignored=opened.ignored + left_out)
 
     def _events(
         self, opened: Opened, reasons: list[str], dropped: list[str]
