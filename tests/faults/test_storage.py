@@ -61,13 +61,20 @@ HUNG = Row(
     "storage_unavailable",
     "database_unreachable",
 )
+STILL = Row(
+    "PostgreSQL",
+    "its processes stand still, and connections stay open",
+    503,
+    "storage_unavailable",
+    "database_unreachable",
+)
 WRITE_LOCK = Row(
     "PostgreSQL", "somebody holds a lock", 503, "storage_unavailable", "database_locked"
 )
 STANDBY = Row("PostgreSQL", "it takes no writes", 503, "storage_unavailable", "database_read_only")
 ROWS: Final = (
     *(LOCKED, READ_ONLY, GONE, SMALL, DAMAGED),
-    *(KILLED_IDLE, KILLED, DOWN, CROWDED, HUNG, WRITE_LOCK, STANDBY),
+    *(KILLED_IDLE, KILLED, DOWN, CROWDED, HUNG, STILL, WRITE_LOCK, STANDBY),
 )
 
 
@@ -333,6 +340,28 @@ def test_server_that_hangs(postgresql_url: str) -> None:
     subject.database.close()
     with deliveries(postgresql_url):
         pass
+
+
+def test_server_that_stands_still(postgresql: PostgreSQL, postgresql_url: str) -> None:
+    """What is asked on an open connection is given up as soon, though the kernel answers."""
+    with deliveries(postgresql_url) as subject, postgresql.standing_still():
+        subject.meet(STILL)
+
+
+def test_server_that_comes_to_a_standstill_in_a_delivery(
+    postgresql: PostgreSQL, postgresql_url: str
+) -> None:
+    """It is waited for once, and not once more to have undone what was begun."""
+    with deliveries(postgresql_url) as subject, ExitStack() as still:
+
+        def stand_still_and_put(connection: Connection) -> None:
+            still.enter_context(postgresql.standing_still())
+            work.store(rows_of([(an_event("lost"), b"x")], 0.0), connection)
+
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailableError, match=STILL.operator):
+            subject.database.write(stand_still_and_put)
+        assert time.monotonic() - started < 2 * WAITS.statement_timeout_s
 
 
 def test_lock_that_is_held(postgresql_url: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -184,8 +184,25 @@ def _postgresql(url: URL, waits: Waits) -> Engine:
         pool_pre_ping=True,
         pool_recycle=CONNECTION_LIFETIME_S,
     )
+    event.listen(engine, "do_connect", partial(_connect, statement_s=waits.statement_timeout_s))
     event.listen(engine, "connect", _keep_promises)
     return engine
+
+
+def _connect(
+    _dialect: object,
+    _record: object,
+    args: list[Any],
+    options: dict[str, Any],
+    *,
+    statement_s: float,
+) -> DBAPIConnection:
+    # Whoever keeps to SQLite has no psycopg.
+    from tokensvc.adapters.bounded_connection import LATE_S, BoundedConnection  # noqa: PLC0415
+
+    connection = BoundedConnection.connect(*args, **options)
+    connection.patience_s = statement_s + LATE_S
+    return cast("DBAPIConnection", connection)
 
 
 def _keep_promises(connection: DBAPIConnection, _record: object) -> None:
