@@ -17,7 +17,7 @@ from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_copies import KeyCopy
 from tokensvc.adapters.key_source import KeySource, Reach
 from tokensvc.adapters.key_store import KeyStore
-from tokensvc.adapters.remote_keys import RemoteKeys
+from tokensvc.adapters.remote_keys import OTHERS_TURN_S, RemoteKeys
 from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.errors import KeysUnavailableError
 
@@ -320,6 +320,24 @@ def test_one_fetch_for_all_processes(world: World) -> None:
 
     assert world.provider.fetches == 2
     assert all(keys.find("RS256", "key-2") for keys in (first, second, third))
+
+
+def test_one_fetch_of_two_processes_at_once(world: World) -> None:
+    """Whoever finds a key wanting while another is asking for it waits for that answer."""
+    first, second = world.keys(), world.keys()
+    for keys in (first, second):
+        keys.turn()
+    world.clock.advance(31)
+    for keys in (first, second):
+        assert reason_of(keys, "key-2") == "key_unknown_and_being_fetched"
+    with fetching(world, first, published(RS, NEW)):
+        again_s = second.turn()
+        assert reason_of(second, "key-2") == "key_unknown_and_being_fetched"
+
+    second.turn()
+
+    assert (again_s, world.provider.fetches) == (OTHERS_TURN_S, 2)
+    assert second.find("RS256", "key-2")
 
 
 def test_copy_of_a_later_fetch_is_taken(world: World) -> None:

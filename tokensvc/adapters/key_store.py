@@ -6,7 +6,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -57,10 +57,7 @@ class KeyStore:
 
         One that seems to be from later than now is an error: the clock was set back.
         """
-        try:
-            self._directory.expanduser().mkdir(mode=0o700, parents=True, exist_ok=True)
-        except (OSError, RuntimeError):
-            raise KeyStoreError("directory_cannot_be_made") from None
+        self._make_directory()
         try:
             with self._opened() as directory, _alone_in(directory):
                 kept_at = self._kept_at(directory, copy)
@@ -70,6 +67,30 @@ class KeyStore:
                     raise KeyStoreError("copy_from_the_future")
         except FileNotFoundError:
             raise KeyStoreError("directory_cannot_be_used") from None
+
+    @contextmanager
+    def turn(self, issuer: str, url: str) -> Iterator[bool]:
+        """Yield whether it is this process' turn to ask *issuer*, and not another one's.
+
+        Where there is no directory to agree in, everybody asks for themselves. Raises
+        nothing of its own.
+        """
+        with ExitStack() as held:
+            try:
+                self._make_directory()
+                directory = held.enter_context(self._opened())
+                is_ours = held.enter_context(
+                    _taken_at_once(directory, f".{_name(issuer, url)}.turn")
+                )
+            except (KeyStoreError, OSError):
+                is_ours = True
+            yield is_ours
+
+    def _make_directory(self) -> None:
+        try:
+            self._directory.expanduser().mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (OSError, RuntimeError):
+            raise KeyStoreError("directory_cannot_be_made") from None
 
     def _kept_at(self, directory: int, copy: KeyCopy) -> float:
         """Return when the copy that is there was asked for; 0 if none can be used."""
@@ -156,13 +177,32 @@ def _write(directory: int, name: str, text: bytes) -> None:
 @contextmanager
 def _alone_in(directory: int) -> Iterator[None]:
     """Keep other processes from writing for the length of the block."""
+    with _lock_file(directory, _LOCK) as lock:
+        _take(lock)
+        yield
+
+
+@contextmanager
+def _taken_at_once(directory: int, name: str) -> Iterator[bool]:
+    """Hold the lock *name* for the length of the block, if nobody has it; yield whether it is."""
+    with _lock_file(directory, name) as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
+@contextmanager
+def _lock_file(directory: int, name: str) -> Iterator[int]:
+    """Hold a file of ours open that is there to be locked; the lock ends with the block."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    lock = os.open(_LOCK, flags, 0o600, dir_fd=directory)
+    lock = os.open(name, flags, 0o600, dir_fd=directory)
     try:
         _demand_ours(os.fstat(lock), "lock")
-        _take(lock)
         try:
-            yield
+            yield lock
         finally:
             # Said aloud: a child that was forked meanwhile holds the descriptor too.
             fcntl.flock(lock, fcntl.LOCK_UN)

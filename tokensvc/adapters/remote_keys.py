@@ -22,6 +22,8 @@ from tokensvc.domain.clocks import Clocks
 from tokensvc.domain.errors import KeysUnavailableError
 
 NEVER: Final = float("-inf")
+OTHERS_TURN_S: Final = 0.2
+"""How soon to look for what another process on this machine is fetching."""
 _DRAWS: Final = random.SystemRandom()
 """The jitter of refreshes and retries: processes shall not ask an issuer all at once."""
 
@@ -113,10 +115,20 @@ class RemoteKeys:
     def turn(self) -> float:
         """Do what is due, and return for how many seconds nothing more is."""
         self._take_copy()
-        if self._is_due():
-            self._fetch()
+        is_ours = not self._is_due() or self._fetch_in_turn()
         self._tell_age()
+        if not is_ours:
+            return OTHERS_TURN_S
         return max(0.0, min(schedule.WATCH_S, self._known.due_at - self._clock.monotonic()))
+
+    def _fetch_in_turn(self) -> bool:
+        """Fetch unless another process is at it, or has just done it; return whether it was us."""
+        with self._store.turn(self.source.issuer, self.source.url) as is_ours:
+            if is_ours:
+                self._take_copy()
+                if self._is_due():
+                    self._fetch()
+            return is_ours
 
     def _is_due(self) -> bool:
         known = self._known
