@@ -1,6 +1,7 @@
 """The service as it is shipped: its own server, its own process."""
 
 import json
+import logging
 import signal
 import socket
 import threading
@@ -14,6 +15,7 @@ from tests.builders import a_token, an_environment, bearer
 from tests.cli.test_commands import run
 from tests.processes import Process, serving
 from tests.raw_server import an_answer, raw_server
+from tokensvc.cli.serve import NotHasty
 
 TOKEN = json.dumps({"data": {"uid": "alice", "authToken": "alice_1"}}).encode()
 GENEROUS = {"TOKENSVC_LIMITS__PER_USER": "100000 per minute"}
@@ -236,3 +238,21 @@ def test_localhost_is_an_address(tmp_path: Path) -> None:
         serving(tmp_path, vendor_url=vendor.url, TOKENSVC_SERVER__HOST="localhost") as process,
     ):
         assert login(process).status_code == 201
+
+
+@pytest.mark.parametrize(("after_s", "is_told"), [(0.01, False), (60.0, True)])
+@pytest.mark.parametrize("said", ["Shutting down granian", "Stopping old worker-1"])
+def test_a_worker_that_has_just_ended_is_not_said_to_be_killed(
+    said: str, after_s: float, *, is_told: bool
+) -> None:
+    """The server says so of half of those that end as they should; who does not, is told of."""
+    told = NotHasty()
+
+    def passes(message: str, at: float) -> bool:
+        record = logging.makeLogRecord({"msg": message})
+        record.created = at
+        return bool(told.filter(record))
+
+    assert passes(said, 100.0)
+    refusing = "Killing worker-1 after it refused to gracefully stop"
+    assert passes(refusing, 100.0 + after_s) == is_told

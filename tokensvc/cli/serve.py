@@ -51,14 +51,33 @@ class NotAdvice(logging.Filter):
         return "Python threads, which seems quite high" not in record.getMessage()
 
 
+class NotHasty(logging.Filter):
+    """Leaves out that a worker was killed where it had no time to refuse to stop.
+
+    Two threads of the server wait for each worker's end, and whichever comes second takes
+    one that has just ended for alive.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told_to_end_at = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if message.startswith(("Shutting down", "Stopping old worker")):
+            self._told_to_end_at = record.created
+        has_refused = "after it refused to gracefully stop" in message
+        return not has_refused or record.created - self._told_to_end_at >= DRAIN_S
+
+
 LOG_TO_STDERR: Final[dict[str, Any]] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"advice": {"()": NotAdvice}},
+    "filters": {"advice": {"()": NotAdvice}, "haste": {"()": NotHasty}},
     "handlers": {
         "stderr": {
-            "filters": ["advice"],
+            "filters": ["advice", "haste"],
             "class": "logging.StreamHandler",
             "formatter": "plain",
             "stream": "ext://sys.stderr",
