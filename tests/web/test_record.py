@@ -1,6 +1,7 @@
 """Records: one line per request, with what an auditor asks for and no secret."""
 
 import re
+from typing import Any
 
 import pytest
 
@@ -65,6 +66,29 @@ def test_refused_login_leaves_the_reason() -> None:
     assert (line["alg"], line["kid"], line["issuer"]) == ("HS256", "k-9", ISSUER)
     assert "uid" not in line
     assert "signature" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"exp": 1}, "exp_past"),
+        ({"aud": "other"}, "aud_not_ours"),
+        ({"sub": "Not A Uid"}, "subject_illegal"),
+    ],
+)
+def test_a_proven_token_that_is_refused_says_whose_it_is(
+    change: dict[str, Any], reason: str
+) -> None:
+    """Or nobody could help a user whose id is no uid. One that is not proven says nothing."""
+    service = a_plain_service()
+    service.login(a_token(jti="j-1", **change))
+    service.login(a_token(jti="j-1", key=OTHER_SECRET, **change))
+
+    proven, forged = service.records()
+
+    assert (proven["reason"], proven["jti"]) == (reason, "j-1")
+    assert (proven["subject"], "uid" in proven) == (change.get("sub", "alice"), False)
+    assert {"subject", "jti"}.isdisjoint(forged)
 
 
 def test_unknown_issuer_is_shown_as_claimed() -> None:

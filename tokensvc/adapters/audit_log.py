@@ -99,6 +99,7 @@ def _facts(record: RequestRecord) -> dict[str, object]:
         "issuer": record.issuer,
         "unverified_issuer": record.unverified_issuer,
         "uid": record.uid,
+        "subject": record.subject,
         "alg": record.alg,
         "kid": record.kid,
         "jti": record.jti,

@@ -13,6 +13,7 @@ MAX_STRANGER_BYTES: Final[Mapping[str, int]] = {
     "alg": 64,
     "kid": 512,
     "jti": 512,
+    "subject": 512,
     "user_agent": 512,
     "unverified_issuer": 512,
 }

@@ -63,9 +63,7 @@ class JWTSessionVerifier:
         if not isinstance(claimed, str) or claimed not in self._issuers:
             error = SessionError("iss_unknown")
             # A slash too many is the commonest mistake in a first set-up: let the log show it.
-            error.unverified_issuer = (
-                claimed[:MAX_SHOWN_CHARS] if isinstance(claimed, str) else None
-            )
+            error.unverified_issuer = _shown(claimed)
             raise error
         return self._issuers[claimed]
 
@@ -74,6 +72,15 @@ class JWTSessionVerifier:
         if declared_type is not None and declared_type.lower() not in issuer.token_types:
             raise SessionError("typ_not_allowed")
         claims = _claims(token.verify(issuer.keys, issuer.algorithms))
+        try:
+            return self._accepted(claims, token, issuer)
+        except CallerError as error:
+            error.subject = _shown(claim_at(issuer.uid_claim, claims))
+            error.token_id = _shown(claims.get("jti"))
+            raise
+
+    def _accepted(self, claims: Claims, token: UnverifiedJWS, issuer: Issuer) -> Session:
+        """Return the session that proven *claims* open."""
         _demand_audience(claims, issuer.audiences)
         subject = _subject(claims, issuer.uid_claim)
         token_id = _token_id(claims)
@@ -103,6 +110,11 @@ class JWTSessionVerifier:
         if now >= expires_at + leeway_s:
             raise SessionExpiredError("exp_past")
         return expires_at
+
+
+def _shown(claim: object) -> str | None:
+    """Return *claim* for the log, if it is a text, as far as there is room."""
+    return claim[:MAX_SHOWN_CHARS] if isinstance(claim, str) else None
 
 
 def _claims(payload: bytes) -> dict[str, object]:

@@ -42,6 +42,8 @@ class RequestRecord:
     unverified_issuer: str | None = None
     """What a refused token claims to come from, where no such issuer is configured."""
     uid: str | None = None
+    subject: str | None = None
+    """Whom a proven token names that was refused: it may be no uid."""
     alg: str | None = None
     kid: str | None = None
     jti: str | None = None
@@ -85,6 +87,7 @@ class RequestRecord:
         if isinstance(error, CallerError) and error.unverified_header:
             self.issuer = error.issuer
             self.unverified_issuer = error.unverified_issuer
+            self.subject, self.jti = error.subject, error.token_id
             self._note_header(error.unverified_header)
 
     def _note_header(self, header: TokenHeader) -> None:

@@ -42,12 +42,15 @@ class CallerError(TokenServiceError):
 
     `unverified_header` and `issuer` are for the audit record: how the token says
     it was signed, and the configured issuer that it claims to come from. Where no
-    such issuer is configured, `unverified_issuer` is what the token claims.
+    such issuer is configured, `unverified_issuer` is what the token claims. `subject` and
+    `token_id` are what a token says that is proven, and refused for something else.
     """
 
     unverified_header: TokenHeader | None = None
     issuer: str | None = None
     unverified_issuer: str | None = None
+    subject: str | None = None
+    token_id: str | None = None
 
 
 class SessionError(CallerError):
