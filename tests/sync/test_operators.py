@@ -1,14 +1,13 @@
 """Operators among everything else: what a command has said stands, whatever crosses it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.builders import a_uid, an_event
-from tests.sync.towns import Fuse, KilledError, Town, Watched
+from tests.sync.towns import Fuse, Town, Watched
 from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.accounts import Account, AccountState, EventKind
 from tokensvc.domain.errors import DirectoryUnavailableError
@@ -119,24 +118,6 @@ def test_somebody_whom_nobody_knows(town: Town) -> None:
     assert operator.restore(bob) in FAILURES
     assert replace(operator, book=None).delete(bob) in FAILURES
     assert town.login(bob, "Bob")
-
-
-@pytest.mark.parametrize("is_after", [False, True])
-@pytest.mark.parametrize("steps", [1, 2, 3, 4])
-def test_for_ever_though_the_command_is_killed(town: Town, steps: int, *, is_after: bool) -> None:
-    """Whoever is gone at CometChat is known to be deleted, wherever the command ended."""
-
-    def killed() -> None:
-        raise KilledError
-
-    with suppress(KilledError):
-        operator_of(town, Fuse(steps, killed, is_after=is_after)).delete_for_ever(ALICE)
-
-    is_gone = town.at_cometchat(ALICE) is None
-    assert is_gone or steps < 4
-    assert town.login(ALICE, "Alice") != is_gone
-    town.settle()
-    assert not (is_gone and town.at_cometchat(ALICE))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

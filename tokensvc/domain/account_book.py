@@ -68,14 +68,6 @@ class AccountBook:
         """Write down what an operator wants, and CometChat has nobody to do it to."""
         self._write(known, self._by_operator(known, kind, uid), _is_not_known)
 
-    def condemned(self, known: Account | None, uid: Uid) -> Account:
-        """Write down that the user is about to be deleted for ever; return the account after it.
-
-        If that does not come about, the worker shuts them out.
-        """
-        event = self._by_operator(known, EventKind.DELETED, uid)
-        return self._write(known, event, _is_not_known)
-
     def deleted_for_ever(self, known: Account | None, uid: Uid) -> None:
         """Write down that the user is gone; what stays is a tombstone."""
         event = self._by_operator(known, EventKind.DELETED, uid)
