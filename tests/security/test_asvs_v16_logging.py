@@ -38,7 +38,7 @@ def full_record() -> dict[str, Any]:
     record = RequestRecord(request_id="r", started_at=NOW, method="POST")
     for name in ("route", "client_address", "user_agent", "issuer", "unverified_issuer", "uid"):
         setattr(record, name, "x")
-    for name in ("alg", "kid", "jti", "token_fingerprint", "reason"):
+    for name in ("subject", "alg", "kid", "jti", "token_fingerprint", "reason"):
         setattr(record, name, "x")
     record.user_created, record.dropped_claims = True, ("avatar",)
     record.vendor_calls.append(VendorCall("create_auth_token", "timeout", 2.0, answer_lost=True))

@@ -13,7 +13,7 @@ from tokensvc.domain.accounts import Account, AccountState, EventKind
 from tokensvc.domain.errors import DirectoryUnavailableError
 from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.model import Profile, Uid
-from tokensvc.domain.operating import FAILURES, UserOperator
+from tokensvc.domain.operating import FAILURES, STILL_SUSPENDED, UserOperator
 
 ALICE = a_uid("alice")
 AHEAD_MS = 240_000
@@ -162,3 +162,19 @@ def test_deleting_for_ever_while_cometchat_is_away(town: Town, tries: list[list[
     assert town.at_cometchat(ALICE)
     operator.delete_for_ever(ALICE)
     assert town.at_cometchat(ALICE) is None
+
+
+def test_somebody_suspended_can_be_kept_from_deletion(town: Town) -> None:
+    """Their time does not run out; and they stay out until the app says otherwise."""
+    operator = operator_of(town)
+    town.put(an_event("s", kind=EventKind.SUSPENDED, version=now_ms(town) - 1))
+    town.settle()
+    operator.delete(ALICE)
+
+    told = operator.restore(ALICE)
+    town.settle()
+
+    account = account_of(town)
+    assert told == STILL_SUSPENDED
+    assert (account.state, account.delete_at) == (AccountState.SUSPENDED, None)
+    assert not town.login(ALICE, "Alice")

@@ -16,7 +16,7 @@ from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent
 from tokensvc.domain.errors import DirectoryUnavailableError
 from tokensvc.domain.lifecycle import LifecyclePolicy, last_word
 from tokensvc.domain.model import Uid
-from tokensvc.domain.operating import FAILURES, UserOperator
+from tokensvc.domain.operating import FAILURES, STILL_SUSPENDED, UserOperator
 
 AHEAD_MS = 240_000
 """A sender's clock is believed when it is five minutes ahead."""
@@ -101,7 +101,8 @@ class OperatorsInStep(UsersInStep):
 
         outcome = self.operate(uid, act, Fuse(steps, killed, is_after=is_after))
         if outcome not in FAILURES:
-            assert self.town.accounts.accounts[a_uid(uid)].state in ENDS[act]
+            ends = {AccountState.SUSPENDED} if outcome == STILL_SUSPENDED else ENDS[act]
+            assert self.town.accounts.accounts[a_uid(uid)].state in ends
 
     def operate(self, uid: str, act: Act, fuse: Fuse) -> str:
         try:

@@ -122,7 +122,13 @@ class RemoteKeys:
         return max(0.0, min(schedule.WATCH_S, self._known.due_at - self._clock.monotonic()))
 
     def _fetch_in_turn(self) -> bool:
-        """Fetch unless another process is at it, or has just done it; return whether it was us."""
+        """Fetch unless another process is at it, or has just done it; return whether it was us.
+
+        Without any keys nobody waits for somebody else: no login could go on meanwhile.
+        """
+        if self._known.keys is None:
+            self._fetch()
+            return True
         with self._store.turn(self.source.issuer, self.source.url) as is_ours:
             if is_ours:
                 self._take_copy()
