@@ -153,6 +153,14 @@ def test_http_1_0_needs_no_host() -> None:
     assert a_service_with(FakeDirectory()).login(environ_overrides=old).status_code == 201
 
 
+@pytest.mark.parametrize("host", ["192.0.2.7:8080", "[::1]", f"{'a' * 64}.test", "x_y.test"])
+def test_any_host_will_do(host: str) -> None:
+    """Which name leads here is for the proxy in front to say; none is looked up or repeated."""
+    answer = a_service_with(FakeDirectory()).login(environ_overrides={"HTTP_HOST": host})
+
+    assert answer.status_code == 201
+
+
 def test_deactivated_user_is_told_to_stop() -> None:
     """A user deactivated at CometChat gets 403 and no token."""
     directory = FakeDirectory()
