@@ -1,7 +1,10 @@
 """The memory storage: exact under threads, and no dearer with many users than with few."""
 
+import gc
 import sys
 import threading
+import tracemalloc
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
@@ -255,10 +258,46 @@ def _steps_of_a_hit(storage: WindowStorage, users: int) -> int:
 
     sys.setprofile(count)
     try:
-        storage.hit_all([Window("one-more", 10**6, 60)])
+        storage.hit_all([Window(f"one more than {users}", 10**6, 60)])
     finally:
         sys.setprofile(None)
     return steps
+
+
+def test_a_hit_takes_eight_bytes_and_a_user_few(storage: WindowStorage) -> None:
+    """What a day's hits take is what makes a process grow."""
+    of_users = _bytes_of(lambda: [is_counted(storage, a_window(f"user-{n}")) for n in range(1_000)])
+    of_hits = _bytes_of(lambda: storage.acquire_entry("busy", 10**6, 86_400, 100_000))
+
+    assert of_users / 1_000 < 500
+    assert of_hits / 100_000 < 10
+
+
+def test_what_has_left_a_window_takes_no_room(storage: WindowStorage, clock: Clock) -> None:
+    """A hit a second for a day: of those of the last minute there is room for twice as many."""
+
+    def ask_all_day() -> None:
+        for _ in range(86_400):
+            clock.time += 1
+            assert is_counted(storage, Window("steady", 60, 60))
+
+    assert _bytes_of(ask_all_day) < 4_000
+
+
+def a_window(key: str) -> Window:
+    return Window(key, 10, 60)
+
+
+def _bytes_of(work: Callable[[], object]) -> int:
+    """Return how much more is allocated after *work* than before."""
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        work()
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
 
 
 def test_telling_a_window_costs_the_same_with_many_hits(storage: WindowStorage) -> None:
