@@ -100,6 +100,19 @@ def test_one_more_than_the_places_is_refused_at_once() -> None:
         pass
 
 
+def test_those_who_find_no_place_come_back_apart() -> None:
+    """All of them at the same second would find none again."""
+    bulkhead = Bulkhead(1, max_waiting=0, wait_s=0.0)
+    told: set[float | None] = set()
+    with bulkhead.place():
+        for _ in range(100):
+            with pytest.raises(OverloadedError) as raised, bulkhead.place():
+                pass
+            told.add(raised.value.retry_after_s)
+
+    assert told == {1, 2, 3, 4}
+
+
 def test_waiting_for_a_place_ends() -> None:
     """Who may wait and gets no place in time is refused too, and leaves the queue to the next."""
     bulkhead = Bulkhead(1, max_waiting=1, wait_s=0.1)

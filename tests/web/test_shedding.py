@@ -135,7 +135,7 @@ def test_answer_is_a_problem(subject: Subject) -> None:
 
 
 def test_metrics_count_it(subject: Subject) -> None:
-    """There is no line, but the counters know."""
+    """There is no line, but the counters know, and do not take it for an outage of CometChat."""
     subject.is_hopeless = True
     subject.statuses(MANY)
     subject.clock.advance(1)
@@ -145,9 +145,22 @@ def test_metrics_count_it(subject: Subject) -> None:
     assert (record.route, record.status, record.outcome, times) == (
         ROUTE,
         503,
-        "directory_unavailable",
+        "logins_shed",
         30,
     )
+
+
+def test_they_come_back_apart(subject: Subject) -> None:
+    """Those who are refused together are told different seconds, with ids of theirs too."""
+    subject.is_hopeless = True
+    subject.statuses(USUAL_PER_S)
+
+    for headers in ({}, {"X-Request-Id": "mine"}):
+        answers = [subject.ask(**headers) for _ in range(8)]
+        told = [int(answer.headers["Retry-After"]) for answer in answers]
+
+        assert [json.loads(answer.data)["retryAfter"] for answer in answers] == told
+        assert sorted(told) == [1, 1, 2, 2, 3, 3, 4, 4]
 
 
 def test_each_has_an_id(subject: Subject) -> None:

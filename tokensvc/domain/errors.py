@@ -1,7 +1,8 @@
 """Everything that can go wrong, named for what the caller does next."""
 
+import secrets
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from tokensvc.domain.model import TokenHeader
 
@@ -192,13 +193,19 @@ class DirectoryUnavailableError(TokenServiceError):
         super().__init__(reason, retry_after_s=retry_after_s)
 
 
+OVER_IN_S: Final = (1, 2, 3, 4)
+
+
 class OverloadedError(DirectoryUnavailableError):
-    """As many calls to CometChat are in flight as are allowed at once."""
+    """As many calls to CometChat are in flight as are allowed at once.
+
+    Those who are refused together are told to come back apart, after one of `OVER_IN_S`.
+    """
 
     title = "The service is busy at the moment"
 
-    def __init__(self, reason: str = "bulkhead_full", *, retry_after_s: float = 1.0) -> None:
-        super().__init__(reason, retry_after_s=retry_after_s)
+    def __init__(self, reason: str = "bulkhead_full") -> None:
+        super().__init__(reason, retry_after_s=secrets.choice(OVER_IN_S))
 
 
 # Webhooks, and what is stored of them.

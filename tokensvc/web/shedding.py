@@ -4,14 +4,14 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from tokensvc.domain.audit import Notify, OperationalEvent, RequestRecord
-from tokensvc.domain.errors import OverloadedError
+from tokensvc.domain.errors import OVER_IN_S, OverloadedError
 from tokensvc.web.problems import headers_of, problem_of, status_of
 from tokensvc.web.record import request_id_of
 
@@ -65,14 +65,10 @@ class Shedding:
         self._told_at = clock()
         error = OverloadedError("logins_shed")
         self._record = RequestRecord("", 0.0, "POST", ROUTE)
-        self._record.name_failure(error)
+        # Not the answer's code: more logins than there is room for are no failure of CometChat's.
+        self._record.outcome = error.reason
         self._record.status = status_of(type(error))
-        document = problem_of(error, _PLACE)
-        self._headers = [
-            ("X-Content-Type-Options", "nosniff"),
-            *headers_of(document).items(),
-        ]
-        self._body = json.dumps(document).split(_PLACE)
+        self._answers = [_answer_to(error, retry_after_s) for retry_after_s in OVER_IN_S]
         self._numbers = count()
         self._name = f"shed-{uuid.uuid4().hex[:8]}"
 
@@ -104,17 +100,17 @@ class Shedding:
 
     def _refuse(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # No line has this id; a number is what costs least.
+        number = next(self._numbers)
         proposed = environ.get("HTTP_X_REQUEST_ID", "")
-        request_id = (
-            request_id_of(proposed) if proposed else f"{self._name}-{next(self._numbers):x}"
-        )
-        body = request_id.join(self._body).encode("ascii")
+        request_id = request_id_of(proposed) if proposed else f"{self._name}-{number:x}"
+        text, headers = self._answers[number % len(self._answers)]
+        body = request_id.join(text).encode("ascii")
         start_response(
             f"{self._record.status} SERVICE UNAVAILABLE",
             [
                 ("X-Request-Id", request_id),
                 ("Content-Length", str(len(body))),
-                *self._headers,
+                *headers,
             ],
         )
         return [body]
@@ -130,3 +126,13 @@ class Shedding:
             self._notify(OperationalEvent("logins_shed", {"count": shed}, is_alarm=True))
             if self._add:
                 self._add(self._record, shed)
+
+
+def _answer_to(
+    error: OverloadedError, retry_after_s: float
+) -> tuple[Sequence[str], Sequence[tuple[str, str]]]:
+    """Return the body of an answer, which the request's id is to join, and its headers."""
+    error.retry_after_s = retry_after_s
+    document = problem_of(error, _PLACE)
+    headers = headers_of(document).items()
+    return json.dumps(document).split(_PLACE), [("X-Content-Type-Options", "nosniff"), *headers]
