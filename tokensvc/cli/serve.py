@@ -22,7 +22,8 @@ from granian.http import HTTP1Settings
 
 from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
-from tokensvc.cli.cores import Cores, usable_cores
+from tokensvc.cli.cores import Cores
+from tokensvc.cli.cpu_quota import default_workers
 from tokensvc.cli.last_good import LAST_GOOD, inherited_settings
 from tokensvc.cli.loading import demand_storage, settings_or_exit
 from tokensvc.cli.orphaned import end_when_orphaned
@@ -124,7 +125,7 @@ def run_server(settings: Settings) -> None:
     host = "127.0.0.1" if server.host == "localhost" else server.host
     _demand_free_port(host, server.port)
     os.register_at_fork(before=_block_endings, after_in_parent=_unblock_endings)
-    workers = server.workers or len(usable_cores())
+    workers = server.workers or default_workers()
     if server.pin_workers:
         _pinning.append(Cores(workers))
     granian = Granian(
