@@ -69,7 +69,7 @@ class Services:
     """Is told of what happens beside the requests."""
     key_sets: tuple[RemoteKeys, ...] = ()
     """Those that are fetched, once a door has started them."""
-    shed: Callable[[WSGIApplication], WSGIApplication] = lambda inner: inner
+    shed: Callable[..., WSGIApplication] = lambda inner, **_: inner
     """Puts in front of the app what refuses logins for which there is no room."""
     background: Sequence[Periodic] = ()
     """What else goes on beside the requests; a door starts it."""
@@ -104,7 +104,7 @@ def assemble(
         tokens=TokenRoom(
             verifier=_verifier(settings, {**secrets.session_keys, **remote}, now),
             failed_attempts=_failed_attempts(settings),
-            demand_chance=directory.upstream.policy.breaker.demand_chance,
+            demand_chance=directory.upstream.policy.demand_chance,
             issuer=_issuer_of_tokens(settings, directory, storage, clock, notify),
             one_deadline=_one_deadline(settings, clock),
             fingerprinter=Fingerprinter(secrets.log_key),

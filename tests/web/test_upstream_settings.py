@@ -61,6 +61,7 @@ def subject(
     cometchat: dict[str, Any] | None = None,
     upstream: dict[str, Any] | None = None,
     database: str = NO_DATABASE,
+    per_user: str | None = None,
 ) -> Iterator[Subject]:
     """Run a service with these settings on a CometChat with these answers."""
     with raw_server(*answers) as vendor:
@@ -69,7 +70,8 @@ def subject(
             "upstream": upstream or {},
             "storage": {"url": database},
         }
-        log, chosen = WatchedLog(), settings(limits=GENEROUS, **overrides)
+        limits = {"per_user": per_user} if per_user else GENEROUS
+        log, chosen = WatchedLog(), settings(limits=limits, **overrides)
         services = assemble(chosen, log_stream=log)
         service = Service(app_around(services, chosen), log)
         yield Subject(service, vendor, services.tokens.issuer.directory)
@@ -252,6 +254,18 @@ def test_how_long_to_wait_for_a_place() -> None:
 
         assert outcome == (503, "bulkhead_full")
         assert 0.2 <= time.monotonic() - started < 0.7
+
+
+def test_a_login_without_a_place_spends_no_allowance() -> None:
+    """Whoever comes back when they are told to is not over their limit for having been refused."""
+    places = {"max_in_flight": 1, "max_waiting": 0}
+    with subject(TOKEN, cometchat=places, per_user="2 per minute") as tested:
+        with policy_of(tested.directory).bulkhead.place():
+            refused = [tested.login() for _ in range(4)]
+        after = [tested.login()[0] for _ in range(3)]
+
+    assert refused == [(503, "bulkhead_full")] * 4
+    assert after == [201, 201, 429]
 
 
 def test_plan_limit() -> None:

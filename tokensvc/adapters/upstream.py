@@ -19,7 +19,7 @@ from tokensvc.adapters.http_client import HTTPAnswer, HTTPFailureError
 from tokensvc.adapters.request_budget import RequestBudget, Share
 from tokensvc.adapters.retry_budget import RetryBudget
 from tokensvc.domain.audit import VendorCall
-from tokensvc.domain.errors import DirectoryUnavailableError, TokenServiceError
+from tokensvc.domain.errors import DirectoryUnavailableError, OverloadedError, TokenServiceError
 
 T = TypeVar("T")
 
@@ -71,6 +71,12 @@ class Policy:
     def is_hopeless(self) -> bool:
         """Whether a call that came now would be refused at once."""
         return self.bulkhead.is_full() or not self.breaker.has_chance()
+
+    def demand_chance(self) -> None:
+        """Raise `DirectoryUnavailableError` if a call that came now would be refused at once."""
+        self.breaker.demand_chance()
+        if self.bulkhead.is_full():
+            raise OverloadedError
 
 
 class Upstream:

@@ -166,8 +166,8 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
 def _uncounted(demand_chance: Callable[[], None]) -> Callable[[SessionView[[]]], SessionView[[]]]:
     """Let *demand_chance* refuse a login before it spends any of its user's allowance.
 
-    While CometChat is down, whoever asks again when they are told to would find
-    themselves over their limit once it is back.
+    While CometChat is down, or no place is free for one more call, whoever asks again
+    when they are told to would find themselves over their limit afterwards.
     """
 
     def decorate(view: SessionView[[]]) -> SessionView[[]]:
