@@ -18,6 +18,7 @@ from tokensvc.web.guard import tell_limits
 from tokensvc.web.operations import operations_blueprint
 from tokensvc.web.problems import answer_with_problems
 from tokensvc.web.record import keep_records
+from tokensvc.web.shedding import Headers
 from tokensvc.web.sync_flask import SyncFlask
 from tokensvc.web.tokens import MAX_BODY_BYTES, tokens_blueprint
 from tokensvc.web.webhooks import webhooks_blueprint
@@ -87,7 +88,8 @@ def app_around(services: Services, settings: Settings) -> Flask:
     )
     app.register_blueprint(operations_blueprint(services.is_ready, services.metrics))
     app.register_blueprint(documentation_blueprint())
-    app.wsgi_app = services.shed(app.wsgi_app)  # type: ignore[assignment,method-assign]
+    shed = services.shed(app.wsgi_app, of_origins=_headers_of(settings.http.allowed_origins))
+    app.wsgi_app = shed  # type: ignore[assignment,method-assign]
     return app
 
 
@@ -106,3 +108,12 @@ def _allow_origins(app: Flask, origins: list[str]) -> None:
             supports_credentials=False,
             vary_header=True,
         )
+
+
+def _headers_of(origins: list[str]) -> dict[str, Headers]:
+    """Return what CORS says to each of *origins* in an answer that does not come from Flask."""
+    exposed = ("Access-Control-Expose-Headers", ", ".join(EXPOSED_HEADERS))
+    return {
+        origin: (("Access-Control-Allow-Origin", origin), exposed, ("Vary", "Origin"))
+        for origin in origins
+    }

@@ -1,9 +1,12 @@
 """CORS: the pages on the list may call, and no others."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.builders import Service, a_service_with, a_token, bearer
 from tests.fakes import FakeDirectory
+from tokensvc.web.shedding import USUAL_PER_S, Shedding
 
 PAGE = "https://app.example.test"
 STRANGERS = [
@@ -105,3 +108,18 @@ def test_without_a_list_no_page_may_call() -> None:
     answer = service.client.post("/v1/auth-tokens", headers={**bearer(a_token()), "Origin": PAGE})
 
     assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_pages_can_read_that_there_is_no_room() -> None:
+    """What is refused at the door, before Flask, says the same to a page as what Flask answers."""
+    service = a_service_for_pages()
+    usual = service.login(headers={"Origin": PAGE}).headers
+    shedding = service.app.wsgi_app
+    assert isinstance(shedding, Shedding)
+    shedding._crowd = replace(shedding._crowd, has_room=lambda _: False)  # noqa: SLF001
+
+    answers = [service.login(headers={"Origin": PAGE}) for _ in range(USUAL_PER_S + 1)]
+
+    assert answers[-1].status_code == 503
+    for name in ("Access-Control-Allow-Origin", "Access-Control-Expose-Headers", "Vary"):
+        assert answers[-1].headers[name] == usual[name]

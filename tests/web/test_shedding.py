@@ -17,6 +17,8 @@ from tokensvc.domain.audit import RequestRecord
 from tokensvc.web.shedding import ROUTE, USUAL_PER_S, Crowd, Shedding
 
 MANY = USUAL_PER_S + 30
+PAGE = "https://app.example.test"
+FOR_PAGE = (("Access-Control-Allow-Origin", PAGE),)
 
 
 class Subject:
@@ -38,6 +40,7 @@ class Subject:
                 lambda: self.noted.append("refusal"),
             ),
             add=lambda record, times: self.counted.append((record, times)),
+            of_origins={PAGE: FOR_PAGE},
             notify=self.notices,
             clock=self.clock,
         )
@@ -179,19 +182,43 @@ def test_each_has_an_id(subject: Subject) -> None:
     [
         ("/livez", "GET", {}),
         ("/v1/webhooks/app", "POST", {}),
-        (ROUTE, "OPTIONS", {}),
-        (ROUTE, "POST", {"Origin": "https://app.example.test"}),
+        (ROUTE, "OPTIONS", {"Origin": PAGE}),
     ],
-    ids=["probe", "delivery", "preflight", "browser"],
+    ids=["probe", "delivery", "preflight"],
 )
 def test_others_are_let_through(
     subject: Subject, path: str, method: str, headers: dict[str, str]
 ) -> None:
-    """Probes and deliveries are none of it; and a page could not read an answer without CORS."""
+    """Probes, deliveries and preflights are none of it."""
     subject.is_hopeless = True
     subject.statuses(MANY)
 
     assert subject.ask(path, method, **headers).status_code == 201
+
+
+@pytest.mark.parametrize(("origin", "may_read"), [(PAGE, True), ("https://evil.test", False)])
+def test_pages_are_refused_as_others_are(subject: Subject, origin: str, *, may_read: bool) -> None:
+    """Whoever names an origin does not get around it; an allowed page can read what it is told."""
+    subject.is_hopeless = True
+    subject.statuses(USUAL_PER_S)
+
+    answer = subject.ask(Origin=origin)
+
+    assert answer.status_code == 503
+    assert [(name, value) in answer.headers.items() for name, value in FOR_PAGE] == [may_read]
+
+
+@pytest.mark.parametrize("path", [f"/{ROUTE}", f"///{ROUTE}"])
+def test_slashes_lead_around_nothing(subject: Subject, path: str) -> None:
+    """The routes do not mind more than one at the beginning."""
+    subject.is_hopeless = True
+    subject.statuses(USUAL_PER_S)
+
+    status: list[str] = []
+    environ = {**EnvironBuilder(ROUTE, method="POST").get_environ(), "PATH_INFO": path}
+    list(subject.wsgi(environ, lambda line, *_: status.append(line)))  # type: ignore[arg-type]
+
+    assert status == ["503 SERVICE UNAVAILABLE"]
 
 
 def test_it_stands_in_front_of_the_service() -> None:

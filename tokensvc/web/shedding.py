@@ -4,9 +4,10 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from types import MappingProxyType
 from typing import Final
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -20,6 +21,8 @@ USUAL_PER_S: Final = 20
 """Logins without room that still go the usual way, where each has its line in the log."""
 TOLD_EVERY_S: Final = 1.0
 _PLACE: Final = "(request-id)"
+
+Headers = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,22 +43,24 @@ class Shedding:
     With twice as many as can be served, to refuse one in the usual way costs half as
     much as to serve it, and takes as long: then nobody is served in time. Here it is
     a few lines of code, no line in the log, and one event a second that counts them
-    (`logins_shed`). The first few of each second go the usual way, and those of browsers
-    all do, for its CORS headers.
+    (`logins_shed`). The first few of each second go the usual way. *of_origins* are the
+    CORS headers for the pages that may read an answer.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it asks, answers, tells and counts)
         self,
         application: WSGIApplication,
         crowd: Crowd,
         *,
         add: Callable[[RequestRecord, int], None] | None = None,
+        of_origins: Mapping[str, Headers] = MappingProxyType({}),
         notify: Notify,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._application = application
         self._crowd = crowd
         self._add = add
+        self._of_origins = of_origins
         self._notify = notify
         self._clock = clock
         self._lock = threading.Lock()
@@ -75,10 +80,11 @@ class Shedding:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if self._usual:
             self._tell()
-        if environ["PATH_INFO"] != ROUTE or environ["REQUEST_METHOD"] != "POST":
+        # The routes do not mind more than one slash at the beginning.
+        if not environ["PATH_INFO"].endswith(ROUTE) or environ["REQUEST_METHOD"] != "POST":
             return self._application(environ, start_response)
         with self._lock:
-            is_let_in = self._is_let_in(environ)
+            is_let_in = self._is_let_in()
             self._inside += is_let_in
             self._shed += not is_let_in
         if not is_let_in:
@@ -89,11 +95,11 @@ class Shedding:
             with self._lock:
                 self._inside -= 1
 
-    def _is_let_in(self, environ: WSGIEnvironment) -> bool:
+    def _is_let_in(self) -> bool:
         if self._crowd.has_room(self._inside) and not self._crowd.is_hopeless():
             return True
         self._crowd.note_refusal()
-        if "HTTP_ORIGIN" not in environ and self._usual >= USUAL_PER_S:
+        if self._usual >= USUAL_PER_S:
             return False
         self._usual += 1
         return True
@@ -111,6 +117,7 @@ class Shedding:
                 ("X-Request-Id", request_id),
                 ("Content-Length", str(len(body))),
                 *headers,
+                *self._of_origins.get(environ.get("HTTP_ORIGIN", ""), ()),
             ],
         )
         return [body]
@@ -128,9 +135,7 @@ class Shedding:
                 self._add(self._record, shed)
 
 
-def _answer_to(
-    error: OverloadedError, retry_after_s: float
-) -> tuple[Sequence[str], Sequence[tuple[str, str]]]:
+def _answer_to(error: OverloadedError, retry_after_s: float) -> tuple[Sequence[str], Headers]:
     """Return the body of an answer, which the request's id is to join, and its headers."""
     error.retry_after_s = retry_after_s
     document = problem_of(error, _PLACE)
