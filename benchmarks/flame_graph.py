@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.arguments import duration
 from benchmarks.bench import CONNECTIONS, Plan, a_bench, run
 from benchmarks.load import Load
 from benchmarks.servers import BENCH_BIN
@@ -38,7 +39,7 @@ def is_whole(picture: Path) -> bool:
 def main() -> None:
     """Write the picture."""
     parser = argparse.ArgumentParser(prog="make profile", description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=20, help="of load; 20")
+    parser.add_argument("--seconds", type=duration, default=20, help="of load; 20")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/profile.svg"))
     chosen = parser.parse_args()
     chosen.out.parent.mkdir(parents=True, exist_ok=True)

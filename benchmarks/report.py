@@ -91,9 +91,18 @@ def _others(notes: Notebook) -> Iterator[str]:
             yield f"| {name} | {number(notes.median(OWN, name) or 0.0)} | {each} |"
 
 
-def write(page: str, notes: Notebook, folder: Path) -> None:
-    """Write page and plot into *folder*."""
+def write(page: str, notes: Notebook, folder: Path) -> list[str]:
+    """Write page and plot into *folder*, where they have something to say.
+
+    Returns the names of the files that were written. A page without a measured goal is not,
+    so that it does not take the place of one that has some.
+    """
+    if not any(rows(notes)):
+        return []
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "RESULTS.md").write_text(page)
+    files = {"RESULTS.md": page}
     if picture := plotted(notes):
-        (folder / "RESULTS.svg").write_text(picture)
+        files["RESULTS.svg"] = picture
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return list(files)

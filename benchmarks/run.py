@@ -8,9 +8,11 @@ import gc
 import resource
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import report
+from benchmarks.arguments import checkout, count, duration
 from benchmarks.bench import SECONDS, Plan, a_bench
 from benchmarks.machine import described
 from benchmarks.scenarios import ON_REQUEST, SCENARIOS, SOAK_S
@@ -18,8 +20,8 @@ from benchmarks.scenarios import ON_REQUEST, SCENARIOS, SOAK_S
 HERE = Path(__file__).parent
 
 
-def arguments() -> argparse.Namespace:
-    """Return what was asked for."""
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return what was asked for, by the command line unless *words* are given."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__.splitlines()[0])
     parser.add_argument(
         "--only",
@@ -27,13 +29,13 @@ def arguments() -> argparse.Namespace:
         choices=SCENARIOS,
         help="a scenario, several times for several; the rest is left out, and nothing is written",
     )
-    parser.add_argument("--seconds", type=float, help="of each measurement; 6, for the soak 600")
-    parser.add_argument("--rounds", type=int, default=3, help="of each scenario; 3")
-    parser.add_argument("--users", type=int, default=100_000, help="live users at most; 100000")
+    parser.add_argument("--seconds", type=duration, help="of each measurement; 6, for the soak 600")
+    parser.add_argument("--rounds", type=count, default=3, help="of each scenario; 3")
+    parser.add_argument("--users", type=count, default=100_000, help="live users at most; 100000")
     parser.add_argument("--plain", action="store_true", help="let the vendor speak HTTP, not HTTPS")
-    parser.add_argument("--beside", type=Path, help="another checkout, for the scenario cost")
+    parser.add_argument("--beside", type=checkout, help="another checkout, for the scenario cost")
     parser.add_argument("--out", type=Path, help="where to write the results even so")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def main() -> None:
@@ -57,8 +59,8 @@ def main() -> None:
     page = report.written(notes, plan, described(), speaks_tls=not chosen.plain)
     print(f"\n{page}\n{time.monotonic() - began_at:.0f} s in all")
     if out := chosen.out or (None if chosen.only else HERE):
-        report.write(page, notes, out)
-        print("Written: RESULTS.md, RESULTS.svg")
+        files = report.write(page, notes, out)
+        print(f"Written: {', '.join(files) or 'nothing, for no goal was measured'}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from benchmarks.goals import Goal, at_least, of
 from benchmarks.notebook import OWN, Notebook
 from benchmarks.plot import plotted
 from benchmarks.processes import Process
-from benchmarks.report import written
+from benchmarks.report import write, written
+from benchmarks.run import arguments
 from benchmarks.servers import ROOT, tokensvc
 from benchmarks.users import Ask, auth_token, fault_in, forgeries, logins
 from tests.processes import command
@@ -120,3 +121,37 @@ def test_report() -> None:
     assert str(Path.home()) not in page
     assert sys.prefix not in page
     assert "&lt;peer&gt;" in (plotted(notes) or "")
+
+
+def test_what_is_written(tmp_path: Path) -> None:
+    """A plot is written where there is something to plot, and nothing without a goal."""
+    nothing, hang, whole = Notebook(), Notebook(), Notebook()
+    hang.note(OWN, probes_answered=50)
+    whole.note(OWN, cpu_us=500, per_s=1_000)
+
+    assert write("page", nothing, tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+    assert write("page", hang, tmp_path) == ["RESULTS.md"]
+    assert [file.name for file in tmp_path.iterdir()] == ["RESULTS.md"]
+    assert write("page", whole, tmp_path) == ["RESULTS.md", "RESULTS.svg"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("--rounds 0", "--rounds: 0 is less than 1"),
+        ("--rounds -1", "--rounds: -1 is less than 1"),
+        ("--users 0", "--users: 0 is less than 1"),
+        ("--seconds 0", "--seconds: 0 s are no time to measure in"),
+        ("--seconds -1", "--seconds: -1 s are no time to measure in"),
+        ("--seconds nan", "--seconds: nan s are no time to measure in"),
+        ("--beside /nowhere", "--beside: /nowhere has no .venv/bin/tokensvc"),
+    ],
+)
+def test_what_cannot_be_measured(words: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An argument that makes no measurement is refused before anything starts."""
+    with pytest.raises(SystemExit):
+        arguments(words.split())
+
+    assert told in capsys.readouterr().err
+    assert arguments(["--rounds", "1", "--seconds", "0.5"]).seconds == 0.5
