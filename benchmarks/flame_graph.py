@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.arguments import duration
 from benchmarks.bench import CONNECTIONS, Plan, a_bench, run
+from benchmarks.endings import end_in_order
 from benchmarks.load import Load
 from benchmarks.servers import BENCH_BIN
 
@@ -66,4 +67,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    end_in_order()
     main()

@@ -134,6 +134,9 @@ class Load:
             await asyncio.get_running_loop().create_connection(
                 lambda: Connection(self), "127.0.0.1", self._port, ssl=self._tls
             )
+        except asyncio.CancelledError:
+            self.is_over = True  # The loop ends: what it closes is not to be opened again.
+            raise
         except OSError:
             self.tally.errors["no connection"] += 1
             self.connect(RECONNECT_AFTER_S)

@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import report
 from benchmarks.arguments import checkout, count, duration
 from benchmarks.bench import SECONDS, Plan, a_bench
+from benchmarks.endings import end_in_order
 from benchmarks.machine import described
 from benchmarks.scenarios import ON_REQUEST, SCENARIOS, SOAK_S
 
@@ -64,4 +65,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    end_in_order()
     main()

@@ -1,6 +1,9 @@
 """Benchmarks: they time nothing here, but what is no right answer must not count as speed."""
 
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -155,3 +158,52 @@ def test_what_cannot_be_measured(words: str, told: str, capsys: pytest.CaptureFi
 
     assert told in capsys.readouterr().err
     assert arguments(["--rounds", "1", "--seconds", "0.5"]).seconds == 0.5
+
+
+A_BENCH = """
+import asyncio, sys, tempfile, time
+from pathlib import Path
+from benchmarks.bench import Plan, a_bench, run
+from benchmarks.endings import end_in_order
+from benchmarks.load import Load
+
+async def ask(load):
+    load.start(8)
+    print("asking", flush=True)
+    await asyncio.sleep(60)
+
+end_in_order()
+with (
+    tempfile.TemporaryDirectory() as folder,
+    a_bench(Plan(), Path(folder), speaks_tls=False) as bench,
+):
+    print(folder, bench.vendor.process.pid, flush=True)
+    if sys.argv[1] == "asks":
+        run(ask(Load(bench.vendor.process.port, bench.asks)))
+    print("waiting", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("at", ["asks", "waits"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_told_to_end(number: signal.Signals, at: str) -> None:
+    """A bench that is told to end leaves no process and no folder behind, and no traceback."""
+    with subprocess.Popen(  # noqa: S603 (our own program)
+        [sys.executable, "-c", A_BENCH, at],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as popen:
+        assert popen.stdout is not None
+        folder, vendor = popen.stdout.readline().split()
+        popen.stdout.readline()
+        popen.send_signal(number)
+        _, told = popen.communicate(timeout=60)
+
+    assert popen.returncode == 128 + number
+    assert told == ""
+    assert not Path(folder).exists()
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(vendor), 0)
