@@ -96,11 +96,12 @@ $(VENV)/.installed-fuzz: requirements-fuzz.txt $(VENV)/.installed-dev
 	@.venv-bench/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r requirements-bench.txt
 	@touch $@
 
-# One of those servers runs on Node; without npm it is left out, and the benchmark says so.
+# One of those servers runs on Node; where npm is not there, or gets nothing, it is left out, and
+# the benchmark says so.
 benchmarks/peers/express/.installed: benchmarks/peers/express/package-lock.json
-	@if command -v npm >/dev/null; then \
-	  cd benchmarks/peers/express && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch .installed; \
-	else echo "npm was not found: Express will be left out"; fi
+	@if ! command -v npm >/dev/null; then echo "npm was not found: Express will be left out"; \
+	elif cd benchmarks/peers/express && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; then touch .installed; \
+	else rm -rf node_modules; echo "npm could not install its packages: Express will be left out"; fi
 
 # The vendor's SDK comes from npm, for the browser tests alone; without npm they are skipped and say so.
 tests/journeys/sdk/.installed: tests/journeys/sdk/package-lock.json

@@ -19,6 +19,10 @@ SESSION, USER_TICKS, CHILDREN_TICKS_END = 3, 11, 15
 """Where they stand in /proc/PID/stat behind the name: the session; four counts of ticks."""
 
 
+class NoAnswerError(RuntimeError):
+    """A command did not start, or did not answer in time; the text ends with what it said."""
+
+
 @dataclass(frozen=True, slots=True)
 class Process:
     """A running command and all processes that it has started: they share its session."""
@@ -74,18 +78,22 @@ def running(
     """Run a command until the block ends; it begins once the command answers GET *ready*.
 
     Without *ready* it begins once somebody listens. What the command says goes to a file.
+    Raises NoAnswerError where the block does not begin.
     """
     log = folder / f"{port}.log"
     began_at = time.perf_counter()
     with log.open("wb") as out:
-        popen = subprocess.Popen(  # noqa: S603 (our own commands)
-            words, env={**environ}, stdout=out, stderr=out, start_new_session=True
-        )
+        try:
+            popen = subprocess.Popen(  # noqa: S603 (our own commands)
+                words, env={**environ}, stdout=out, stderr=out, start_new_session=True
+            )
+        except OSError as error:
+            raise NoAnswerError(f"{words[0]} does not start: {error}") from error
     try:
         while not _answers(port, ready):
             waited_s = time.perf_counter() - began_at
             if popen.poll() is not None or waited_s > READY_WITHIN_S:
-                raise RuntimeError(f"{words[0]} does not answer: {log.read_text()[-2000:]}")
+                raise NoAnswerError(f"{words[0]} does not answer: {log.read_text()[-2000:]}")
             time.sleep(0.005)
         yield Process(popen.pid, port, time.perf_counter() - began_at, log)
     finally:

@@ -3,7 +3,7 @@
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import cycle
 from typing import Final
@@ -11,7 +11,7 @@ from typing import Final
 from benchmarks.bench import CONNECTIONS, Bench, Plan, run
 from benchmarks.load import Load, measured, percentile, probe
 from benchmarks.notebook import OWN
-from benchmarks.processes import Process
+from benchmarks.processes import NoAnswerError, Process
 from benchmarks.servers import WORKERS, Server, peers, tokensvc
 from benchmarks.users import OK, call_of_vendor, forgeries, logins
 
@@ -35,7 +35,7 @@ def own_cost(bench: Bench) -> None:
     if bench.plan.beside:
         command = (str(bench.plan.beside / ".venv/bin/tokensvc"),)
         servers.append(replace(tokensvc(bench.folder, command=command), name="tokensvc beside"))
-    _side_by_side(bench, servers)
+    side_by_side(bench, servers)
 
 
 def the_field(bench: Bench) -> None:
@@ -45,17 +45,35 @@ def the_field(bench: Bench) -> None:
         if server.missing:
             bench.notes.remark(f"{server.name} was left out: {server.missing}.")
     able = [server for server in found if not server.missing]
-    _side_by_side(bench, [bench.own(), bench.own_on_redis(), *able])
+    side_by_side(bench, [bench.own(), bench.own_on_redis()], able)
 
 
-def _side_by_side(bench: Bench, servers: list[Server]) -> None:
-    for _ in range(bench.plan.rounds):
-        for server in servers:
-            with bench.running(server) as process:
-                tally, figures = bench.closed_loop(process)
-                bench.notes.note(server.name, **figures)
-                if tally.errors:
-                    bench.notes.remark(f"{server.name} answered wrongly: {dict(tally.errors)}.")
+def side_by_side(bench: Bench, own: Sequence[Server], others: Sequence[Server] = ()) -> None:
+    """Measure all of them by turns; the others go on without one of them that does not answer.
+
+    Raises NoAnswerError where one of our own does not.
+    """
+    able = list(others)
+    for number in range(1, bench.plan.rounds + 1):
+        for server in own:
+            _measure(bench, server)
+        for server in tuple(able):
+            try:
+                _measure(bench, server)
+            except NoAnswerError as error:
+                able.remove(server)
+                print(f"  {error}", flush=True)
+                bench.notes.remark(
+                    f"{server.name} was left out from round {number} on: it does not answer."
+                )
+
+
+def _measure(bench: Bench, server: Server) -> None:
+    with bench.running(server) as process:
+        tally, figures = bench.closed_loop(process)
+    bench.notes.note(server.name, **figures)
+    if tally.errors:
+        bench.notes.remark(f"{server.name} answered wrongly: {dict(tally.errors)}.")
 
 
 def storm(bench: Bench) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ from benchmarks.bench import Bench, Plan, a_bench
 from benchmarks.goals import Goal, at_least, of
 from benchmarks.notebook import OWN, Notebook
 from benchmarks.plot import plotted
-from benchmarks.processes import Process
+from benchmarks.processes import NoAnswerError, Process
 from benchmarks.report import write, written
 from benchmarks.run import arguments
-from benchmarks.servers import ROOT, tokensvc
+from benchmarks.scenarios import side_by_side
+from benchmarks.servers import ROOT, Server, tokensvc
 from benchmarks.users import Ask, auth_token, fault_in, forgeries, logins
 from tests.processes import command
 
@@ -36,10 +38,14 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 
 @pytest.fixture(scope="module")
-def process(bench: Bench) -> Iterator[Process]:
-    server = tokensvc(
+def server(bench: Bench) -> Server:
+    return tokensvc(
         bench.folder, command=command(), PYTHONPATH=str(ROOT), TOKENSVC_SERVER__WORKERS="1"
     )
+
+
+@pytest.fixture(scope="module")
+def process(bench: Bench, server: Server) -> Iterator[Process]:
     with bench.running(server) as process:
         yield process
 
@@ -77,6 +83,20 @@ def test_wrong_answers(bench: Bench, process: Process, wrong: str, fault: str | 
     assert figures["errors"] > users
     assert set(tally.errors) == ({fault} if fault else set())
     assert len(tally.good_s) <= users  # the first token of each is not old yet
+
+
+def test_peers_that_do_not_answer(bench: Bench, server: Server) -> None:
+    """A peer that ends at once, or is not there, is left out; tokensvc itself must answer."""
+    ends, is_not_there = Server("one", (sys.executable, "-c", "")), Server("other", ("/nowhere",))
+    bench = replace(bench, notes=Notebook(), plan=replace(PLAN, rounds=2))
+
+    side_by_side(bench, [server], [ends, is_not_there])
+
+    left_out = "was left out from round 1 on: it does not answer."
+    assert bench.notes.remarks == [f"one {left_out}", f"other {left_out}"]
+    assert len(bench.notes.figures[OWN]["per_s"]) == 2
+    with pytest.raises(NoAnswerError):
+        side_by_side(bench, [ends])
 
 
 @pytest.mark.parametrize(
