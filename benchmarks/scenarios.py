@@ -31,11 +31,19 @@ SOAK_S: Final = 600.0
 
 def own_cost(bench: Bench) -> None:
     """Measure CPU and logins a second of tokensvc alone, on both limiters."""
-    servers = [bench.own(), bench.own_on_redis()]
-    if bench.plan.beside:
-        command = (str(bench.plan.beside / ".venv/bin/tokensvc"),)
-        servers.append(replace(tokensvc(bench.folder, command=command), name="tokensvc beside"))
-    side_by_side(bench, servers)
+    side_by_side(bench, checkouts(bench))
+
+
+def checkouts(bench: Bench) -> list[Server]:
+    """Return tokensvc on each limiter; where another checkout is beside it, both of each."""
+    own = [bench.own(), bench.own_on_redis()]
+    if not bench.plan.beside:
+        return own
+    command = (str(bench.plan.beside / ".venv/bin/tokensvc"),)
+    beside = [
+        tokensvc(bench.folder, command=command, redis_url=url) for url in ("", bench.redis_url)
+    ]
+    return [*own, *(replace(server, name=f"{server.name}, beside") for server in beside)]
 
 
 def the_field(bench: Bench) -> None:

@@ -13,12 +13,12 @@ import pytest
 
 from benchmarks.bench import Bench, Plan, a_bench
 from benchmarks.goals import Goal, at_least, of
-from benchmarks.notebook import OWN, Notebook
+from benchmarks.notebook import OWN, OWN_ON_REDIS, Notebook
 from benchmarks.plot import plotted
 from benchmarks.processes import NoAnswerError, Process
 from benchmarks.report import write, written
 from benchmarks.run import arguments
-from benchmarks.scenarios import side_by_side
+from benchmarks.scenarios import checkouts, side_by_side
 from benchmarks.servers import ROOT, Server, tokensvc
 from benchmarks.users import Ask, auth_token, fault_in, forgeries, logins
 from tests.processes import command
@@ -97,6 +97,18 @@ def test_peers_that_do_not_answer(bench: Bench, server: Server) -> None:
     assert len(bench.notes.figures[OWN]["per_s"]) == 2
     with pytest.raises(NoAnswerError):
         side_by_side(bench, [ends])
+
+
+@pytest.mark.usefixtures("server")  # which has made the database
+def test_another_checkout(bench: Bench, tmp_path: Path) -> None:
+    """A checkout that is put beside this one runs on the limiters that this one runs on."""
+    servers = checkouts(replace(bench, plan=replace(PLAN, beside=tmp_path)))
+
+    of = {server.name: server for server in servers}
+    assert list(of) == [OWN, OWN_ON_REDIS, f"{OWN}, beside", f"{OWN_ON_REDIS}, beside"]
+    for name in (OWN, OWN_ON_REDIS):
+        assert of[f"{name}, beside"].environ == of[name].environ
+        assert of[f"{name}, beside"].words[0].startswith(str(tmp_path))
 
 
 @pytest.mark.parametrize(
