@@ -57,9 +57,12 @@ def main() -> None:
             print(f"{name}: {(SCENARIOS[name].__doc__ or '').strip()}", flush=True)
             SCENARIOS[name](bench)
         notes = bench.notes
-    page = report.written(notes, plan, described(), speaks_tls=not chosen.plain)
+    out = chosen.out or (None if chosen.only else HERE)
+    page = report.written(
+        notes, plan, described(), speaks_tls=not chosen.plain, has_plot=out is not None
+    )
     print(f"\n{page}\n{time.monotonic() - began_at:.0f} s in all")
-    if out := chosen.out or (None if chosen.only else HERE):
+    if out:
         files = report.write(page, notes, out)
         print(f"Written: {', '.join(files) or 'nothing, for no goal was measured'}")
 

@@ -149,13 +149,41 @@ def test_report() -> None:
     for name, cpu_us in (("<peer>", 2_000.0), (OWN, 500.0)):
         notes.note(name, cpu_us=cpu_us, per_s=1_000)
 
-    page = written(notes, PLAN, ["machine: 2 cores"], speaks_tls=True)
+    page = written(notes, PLAN, ["machine: 2 cores"], speaks_tls=True, has_plot=True)
 
     assert "| CPU per login, memory limiter | **500 µs** | ≤ 750 µs | yes |" in page
     assert "| 4.00x |" in page
     assert str(Path.home()) not in page
     assert sys.prefix not in page
     assert "&lt;peer&gt;" in (plotted(notes) or "")
+
+
+def test_a_report_of_a_part() -> None:
+    """The page explains what was measured alone, and shows no plot that is not written."""
+    hang, cost, whole = Notebook(), Notebook(), Notebook()
+    for notes in (hang, whole):
+        notes.note(OWN, probes_answered=50)
+    for notes in (cost, whole):
+        notes.note(OWN, cpu_us=500)
+    whole.note("tutorial Flask", cpu_us=5_000)
+    whole.note(OWN, storm_per_s=2_000)
+
+    of_hang, of_cost, of_all = (
+        written(notes, PLAN, [], speaks_tls=True, has_plot=notes is whole)
+        for notes in (hang, cost, whole)
+    )
+
+    told = {
+        "](RESULTS.svg)": {of_all},
+        "One login:": {of_cost, of_all},
+        '"tutorial Flask" has': {of_all},
+        '"Express + undici" hands': set[str](),
+        "## The rest": {of_hang, of_all},
+        "While the vendor hangs": {of_hang, of_all},
+        "With 256 connections": {of_all},
+    }
+    for text, pages in told.items():
+        assert {page for page in (of_hang, of_cost, of_all) if text in page} == pages, text
 
 
 def test_what_is_written(tmp_path: Path) -> None:
