@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -184,6 +185,22 @@ def test_a_report_of_a_part() -> None:
     }
     for text, pages in told.items():
         assert {page for page in (of_hang, of_cost, of_all) if text in page} == pages, text
+
+
+def test_the_plot_on_a_telephone() -> None:
+    """On a page of 375 pixels the plot's text is ten high, and no name is in front of its bar."""
+    notes = Notebook()
+    for name in (OWN, "tutorial Flask, token call alone"):
+        notes.note(name, cpu_us=500, per_s=1_000)
+
+    plot = ET.fromstring(plotted(notes) or "")  # noqa: S314 (our own picture)
+
+    scale = 375 / float(plot.attrib["viewBox"].split()[2])
+    sizes = [float(of.attrib["font-size"]) for of in plot.iter() if "font-size" in of.attrib]
+    assert min(sizes) * scale >= 10
+    svg = "{http://www.w3.org/2000/svg}"
+    begins = {bar.get("x") for bar in plot.iter(f"{svg}rect") if bar.get("x")}
+    assert begins == {text.get("x") for text in plot.iter(f"{svg}text") if text.text == OWN}
 
 
 def test_what_is_written(tmp_path: Path) -> None:
