@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from benchmarks.plot import plotted
 from benchmarks.processes import NoAnswerError, Process
 from benchmarks.report import write, written
 from benchmarks.run import arguments
-from benchmarks.scenarios import checkouts, side_by_side
+from benchmarks.scenarios import SCENARIOS, checkouts, side_by_side
 from benchmarks.servers import ROOT, Server, tokensvc
 from benchmarks.users import Ask, auth_token, fault_in, forgeries, logins
 from tests.processes import command
@@ -284,3 +285,10 @@ def test_told_to_end(number: signal.Signals, at: str) -> None:
     assert not Path(folder).exists()
     with pytest.raises(ProcessLookupError):
         os.kill(int(vendor), 0)
+
+
+def test_scenarios_are_told() -> None:
+    """The page on performance names everything that `make bench` can be asked for."""
+    page = (ROOT / "docs/performance.md").read_text()
+
+    assert [name for name in SCENARIOS if not re.search(rf"(`|--only ){name}[`\"]", page)] == []
