@@ -45,10 +45,11 @@ class Core:
             next_s = self.limit.beat()
         return next_s
 
-    def is_crowded(self) -> None:
-        """Let one more come than there can be room for."""
+    def is_crowded(self, refused: int = 1_000) -> None:
+        """Let so many more come than there can be room for."""
         self.limit.has_room(MOST)
-        self.limit.note_refusal()
+        for _ in range(refused):
+            self.limit.note_refusal()
 
     def answers(self, vendor_s: float, outcome: str = "ok") -> None:
         record = RequestRecord("", 0.0, "POST", "/v1/auth-tokens")
@@ -121,6 +122,16 @@ def test_one_sign_alone_says_nothing(core: Core, *, has_refused: bool, late_s: f
     core.passes(late_s, per_s=1000)
 
     assert core.room() == MOST
+
+
+@pytest.mark.parametrize(("refused", "lets_in_fewer"), [(20, False), (35, True)])
+def test_a_few_refusals_are_no_crowd(core: Core, refused: int, *, lets_in_fewer: bool) -> None:
+    """Where nearly all are served, the others may be too: fewer places would refuse yet more."""
+    core.is_crowded(refused)
+
+    core.passes(LATE, per_s=1000)
+
+    assert (core.room() < MOST) is lets_in_fewer
 
 
 def test_a_few_are_let_in_always(core: Core) -> None:

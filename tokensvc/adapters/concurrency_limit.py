@@ -19,6 +19,9 @@ BEATS: Final = 10
 LATE_S: Final = 0.0007
 """How late beats come in the mean on a core that is as busy as it should get, and no busier."""
 RAISED_BY: Final = 1 / 20
+SPARED: Final = 1 / 4
+"""So few are refused, for each who is served, that there may be room for them too: a process
+that could just serve all who come would else turn some away for ever, for having begun to."""
 RESTS_S: Final = 3_600.0
 TRIED_EVERY_S: Final = 1.0
 """Where no thread can be had, each login would ask for one."""
@@ -31,7 +34,7 @@ class ConcurrencyLimit:
     interpreter take turns, and with them everybody whom it would take a moment to
     refuse: then nobody is answered in time, though no more are served. From outside
     the two look alike. So `beat` is called again and again; when it comes late in the
-    mean, and some are refused, then as many are let in as wait for CometChat
+    mean, and more than a few are refused, then as many are let in as wait for CometChat
     (Little's law: their rate times the shortest wait of late), and a few more. Else the
     limit rises again. Without a lock: what two threads count at once, and one of them
     loses, changes nothing that matters.
@@ -58,7 +61,7 @@ class ConcurrencyLimit:
 
     def note_refusal(self) -> None:
         """Take in that somebody was not let in, for want of room or for another reason."""
-        self._has_refused = True
+        self._refused += 1
 
     def observe(self, record: RequestRecord) -> None:
         """Take in how long a login has waited for CometChat."""
@@ -92,7 +95,8 @@ class ConcurrencyLimit:
             self._try_at = now if self._is_watched else now + TRIED_EVERY_S
 
     def _next_limit(self, now: float) -> int:
-        if not (self._has_refused and self._late_s > BEATS * LATE_S):
+        is_crowd = self._refused > SPARED * self._answered
+        if not (is_crowd and self._late_s > BEATS * LATE_S):
             return min(self._most, math.ceil(self._limit * (1 + RAISED_BY)))
         per_s = self._answered / (now - self._since)
         waiting = math.ceil(per_s * self._shortest_s) if self._answered else 0
@@ -103,4 +107,5 @@ class ConcurrencyLimit:
         self._beats, self._late_s = 0, 0.0
         self._answered = 0
         self._shortest_s = math.inf
-        self._is_busy = self._has_refused = False
+        self._refused = 0
+        self._is_busy = False
