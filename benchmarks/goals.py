@@ -92,6 +92,7 @@ GOALS: Final = (
     Goal("added latency at one connection, p50", of("added_ms"), 1.3, 0.9, " ms"),
     at_least("vendor hung: health probes answered of 50", of("probes_answered"), 50, 50),
     Goal("vendor hung: health probes, p99", of("probe_p99_ms"), 250, 50, " ms"),
+    Goal("vendor hung: answers other than 201 and 503", of("hang_errors"), 0),
     at_least("3x overload: part of capacity served", of("served_part"), 0.9),
     Goal("3x overload: the rest refused within (p99)", of("shed_p99_ms"), 100, None, " ms"),
     Goal("3x overload: answers other than 201 and 503", of("overload_errors"), 0),

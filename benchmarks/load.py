@@ -6,6 +6,7 @@ a connection was free.
 """
 
 import asyncio
+import math
 import ssl
 import time
 from collections import Counter, deque
@@ -50,8 +51,13 @@ class Tally:
 
 
 def percentile(durations: list[float], part: float) -> float:
-    """Return the duration that *part* of all stayed under; NaN where there are none."""
-    return sorted(durations)[int(part * (len(durations) - 1))] if durations else float("nan")
+    """Return the shortest duration that at least *part* of all did not exceed (nearest rank).
+
+    NaN where there are none. Of fifty the 0.99th is the longest.
+    """
+    if not durations:
+        return math.nan
+    return sorted(durations)[max(1, math.ceil(part * len(durations))) - 1]
 
 
 class Load:
@@ -84,6 +90,11 @@ class Load:
         """Open one more connection."""
         if not self.is_over:
             self._keep(self._connect(after_s))
+
+    @property
+    def unsent(self) -> int:
+        """Return how many requests are due for which no connection was free."""
+        return len(self._due)
 
     def count_anew(self) -> Tally:
         """Begin a new tally and return the one before."""

@@ -9,6 +9,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import report
@@ -30,6 +31,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         choices=SCENARIOS,
         help="a scenario, several times for several; the rest is left out, and nothing is written",
     )
+    parser.add_argument("--soak", action="store_true", help="the soak too, at the end: 10 minutes")
     parser.add_argument("--seconds", type=duration, help="of each measurement; 6, for the soak 600")
     parser.add_argument("--rounds", type=count, default=3, help="of each scenario; 3")
     parser.add_argument("--users", type=count, default=100_000, help="live users at most; 100000")
@@ -43,8 +45,10 @@ def main() -> None:
     """Measure, and print or write what was found."""
     chosen = arguments()
     names = chosen.only or [name for name in SCENARIOS if name not in ON_REQUEST]
-    seconds = chosen.seconds or (SOAK_S if names == ["soak"] else SECONDS)
-    plan = Plan(seconds, chosen.rounds, live_users=chosen.users, beside=chosen.beside)
+    names += ["soak"] if chosen.soak and "soak" not in names else []
+    plan = Plan(
+        chosen.seconds or SECONDS, chosen.rounds, live_users=chosen.users, beside=chosen.beside
+    )
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     began_at = time.monotonic()
@@ -55,7 +59,8 @@ def main() -> None:
         gc.freeze()
         for name in names:
             print(f"{name}: {(SCENARIOS[name].__doc__ or '').strip()}", flush=True)
-            SCENARIOS[name](bench)
+            longer = replace(plan, seconds=chosen.seconds or SOAK_S)
+            SCENARIOS[name](replace(bench, plan=longer) if name == "soak" else bench)
         notes = bench.notes
     out = chosen.out or (None if chosen.only else HERE)
     page = report.written(

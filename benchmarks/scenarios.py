@@ -121,17 +121,18 @@ def hang(bench: Bench) -> None:
     """Let the vendor hang for 5 s under 1,000 connections, and probe the health."""
     for _ in range(bench.plan.rounds):
         with bench.running(bench.own()) as process:
-            probes = run(_probed(bench, process))
+            probes, wrong = run(_probed(bench, process))
         in_time_s = [took_s for status, took_s in probes if status == OK]
         bench.notes.note(
             OWN,
             probes_answered=len(in_time_s),
             probe_p50_ms=percentile(in_time_s, 0.5) * 1000,
             probe_p99_ms=percentile(in_time_s, 0.99) * 1000,
+            hang_errors=wrong,
         )
 
 
-async def _probed(bench: Bench, process: Process) -> list[tuple[int, float]]:
+async def _probed(bench: Bench, process: Process) -> tuple[list[tuple[int, float]], int]:
     load = Load(process.port, bench.asks).start(CROWD)
     await asyncio.sleep(bench.plan.warm_s + 1)
     await asyncio.to_thread(bench.vendor.behaves, hang_s=HANG_S)
@@ -141,26 +142,31 @@ async def _probed(bench: Bench, process: Process) -> list[tuple[int, float]]:
             probes.append(group.create_task(probe(process.port, "/livez", PROBED_WITHIN_S)))
             await asyncio.sleep(HANG_S / PROBES)
     await load.stop()
-    if unanswered := load.tally.errors["no answer"]:
-        bench.notes.remark(f"{unanswered} logins had no answer while the vendor hung.")
-    return [task.result() for task in probes]
+    return [task.result() for task in probes], load.tally.wrong
 
 
 def overload(bench: Bench) -> None:
-    """Ask for three times as many logins as can be served, at a steady rate."""
+    """Ask for three times as many logins as 64 connections get, at a steady rate."""
     for _ in range(bench.plan.rounds):
         with bench.running(bench.own()) as process:
             tally, _ = bench.closed_loop(process)
+            most, _ = bench.closed_loop(process, connections=STORM)
             load = Load(process.port, bench.asks, per_s=OVERLOAD * tally.per_s)
             run(_kept_up(bench, load, CROWD))
+        served, refused_s = load.tally, load.tally.refused_s
         bench.notes.note(
             OWN,
             capacity_per_s=tally.per_s,
-            served_part=load.tally.per_s / tally.per_s,
-            shed_p50_ms=percentile(load.tally.refused_s, 0.5) * 1000,
-            shed_p99_ms=percentile(load.tally.refused_s, 0.99) * 1000,
-            served_p99_ms=load.tally.ms(0.99),
-            overload_errors=load.tally.wrong,
+            most_per_s=most.per_s,
+            offered_per_s=OVERLOAD * tally.per_s,
+            served_per_s=served.per_s,
+            served_part=served.per_s / tally.per_s,
+            shed_per_s=len(refused_s) / served.seconds,
+            shed_p50_ms=percentile(refused_s, 0.5) * 1000,
+            shed_p99_ms=percentile(refused_s, 0.99) * 1000,
+            served_p99_ms=served.ms(0.99),
+            overload_unsent=load.unsent,
+            overload_errors=served.wrong,
         )
 
 
