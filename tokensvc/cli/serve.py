@@ -26,6 +26,7 @@ from tokensvc.cli.cores import Cores
 from tokensvc.cli.cpu_quota import default_workers
 from tokensvc.cli.last_good import LAST_GOOD, inherited_settings
 from tokensvc.cli.loading import demand_storage, settings_or_exit
+from tokensvc.cli.open_files import most_connections
 from tokensvc.cli.orphaned import end_when_orphaned
 from tokensvc.cli.side_process import DRAIN_S, worker_beside
 from tokensvc.settings import Settings
@@ -34,8 +35,6 @@ from tokensvc.settings_loading import ConfigurationError, load_settings
 HEADER_READ_TIMEOUT_MS: Final = 10_000
 MAX_HEAD_BYTES: Final = 65_536
 """What a connection may make the server keep; its own default is 400 KB, for each of them."""
-MAX_CONNECTIONS: Final = 10_000
-"""Open connections per process: idle ones cost little, and must not shut out the others."""
 DRAIN_MARGIN_S: Final = 5
 GARBAGE_AT_ONCE: Final = 7_000
 """New objects before the collector looks for cycles: a login makes some hundreds, and none."""
@@ -138,7 +137,7 @@ def run_server(settings: Settings) -> None:
         workers=workers,
         blocking_threads=server.threads,
         backlog=server.backlog,
-        backpressure=MAX_CONNECTIONS,
+        backpressure=most_connections(settings),
         http1_settings=HTTP1Settings(
             header_read_timeout=HEADER_READ_TIMEOUT_MS, max_buffer_size=MAX_HEAD_BYTES
         ),
