@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.builders import (
+    API_KEY,
     ISSUER,
     OTHER_SECRET,
     Service,
@@ -102,7 +103,7 @@ def test_unknown_issuer_is_shown_as_claimed() -> None:
     slash, long, none = service.records()
     assert (slash["reason"], slash["unverified_issuer"]) == ("iss_unknown", f"{ISSUER}/")
     assert "issuer" not in slash
-    assert long["unverified_issuer"] == "x" * 200
+    assert long["unverified_issuer"] == "x" * 509 + "..."
     assert "unverified_issuer" not in none
 
 
@@ -171,7 +172,17 @@ def test_user_agent_is_cut() -> None:
 
     service.client.get("/livez", headers={"User-Agent": "x" * 5000})
 
-    assert len(service.records()[0]["user_agent"]) == 200
+    assert len(service.records()[0]["user_agent"]) == 512
+
+
+@pytest.mark.parametrize("before", range(150, 520, 30))
+def test_no_half_a_secret_is_shown(before: int) -> None:
+    """Wherever the log cuts a text, what was secret in it has been masked before."""
+    service = a_plain_service()
+
+    service.client.get("/livez", headers={"User-Agent": f"{'x' * before} {API_KEY}"})
+
+    assert API_KEY[:8] not in service.log.getvalue()
 
 
 def test_tokens_in_odd_places_are_masked() -> None:

@@ -16,7 +16,8 @@ from tokensvc.domain.uids import UidRule
 LATEST_TIME: Final = 253_402_300_799
 """The end of the year 9999; a larger time is a mistake, most often milliseconds."""
 MAX_JTI_CHARS: Final = 256
-MAX_SHOWN_CHARS: Final = 200
+MAX_SHOWN_CHARS: Final = 2048
+"""More than the log has room for, so that it masks a secret before it cuts the text."""
 
 
 @dataclass(frozen=True, slots=True)

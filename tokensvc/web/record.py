@@ -15,7 +15,9 @@ from tokensvc.web.client_address import Network, client_address
 
 _LOG: Final = logging.getLogger("tokensvc")
 
-MAX_USER_AGENT_CHARS: Final = 200
+MAX_USER_AGENT_CHARS: Final = 2048
+"""So many are looked through for secrets; the log has room for a quarter. Cut to what it shows,
+half a secret at the end would be known to nobody, and shown."""
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Room for a UUID, a ULID or a trace id; a JWT does not fit in, because of its dots."""
 
