@@ -3,12 +3,15 @@
 import fcntl
 import os
 import threading
+import time
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 
 from tests.exhaustion import no_threads
 from tests.fakes import Notices
+from tokensvc.adapters import line_queue
 from tokensvc.adapters.line_queue import LineQueue
 
 SOON_S = 10.0
@@ -190,6 +193,44 @@ def test_lines_are_written_once_a_thread_can_be_had(pipe: Pipe) -> None:
 
     pipe.reader.start()
     assert all_of(pipe, queue) == b"first\nsecond\nthird\n"
+
+
+def test_a_line_after_a_pause_is_written_too(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread looks by itself for a while; afterwards a line wakes it."""
+    monkeypatch.setattr(line_queue, "AWAKE_S", 0.02)
+    queue = LineQueue(pipe.writing, notify=Notices())
+    pipe.reader.start()
+
+    for number in range(3):
+        queue.write(f"{number}\n")
+        assert queue.drain(SOON_S)
+        time.sleep(0.1)
+
+    assert all_of(pipe, queue) == b"0\n1\n2\n"
+
+
+@pytest.mark.parametrize(("awake_s", "wakes"), [(60.0, 0), (0.0, 3)])
+def test_a_line_wakes_nobody_who_looks_anyway(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, awake_s: float, wakes: int
+) -> None:
+    """The thread would go first on the core that it shares with whoever hands the line over."""
+    monkeypatch.setattr(line_queue, "AWAKE_S", awake_s)
+    queue = LineQueue(pipe.writing, notify=Notices())
+    pipe.reader.start()
+    queue.write("first\n")
+    assert queue.drain(SOON_S)
+    time.sleep(0.1)
+    woken = Mock(wraps=queue._changed.notify_all)  # noqa: SLF001 (nothing else tells of it)
+
+    for _ in range(3):
+        with monkeypatch.context() as patch:
+            patch.setattr(queue._changed, "notify_all", woken)  # noqa: SLF001
+            queue.write(LINE)
+        assert queue.drain(SOON_S)
+        time.sleep(0.1)
+
+    assert woken.call_count == wakes
+    all_of(pipe, queue)
 
 
 def test_lines_that_could_not_be_written_are_counted(pipe: Pipe) -> None:

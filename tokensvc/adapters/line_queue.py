@@ -21,6 +21,9 @@ DRAIN_S: Final = 5.0
 GATHER_S: Final = 0.005
 """How long the thread lets lines come together after it has written: to be woken for each of
 them would cost the requests more than the lines do."""
+AWAKE_S: Final = 1.0
+"""How long it looks by itself whether there are any, before it waits to be woken again: whoever
+wakes it shares a core with it, and would be answered behind it."""
 _LOG: Final = logging.getLogger("tokensvc")
 
 
@@ -101,11 +104,15 @@ class LineQueue:
                 # With half of the room free, so that this line finds a place itself.
                 is_flowing = is_written and len(self._lines) <= self._max_lines // 2
                 lost, self._lost = (self._lost, 0) if is_flowing else (0, self._lost)
-                is_done = not self._lines
             if lost:
                 self._notify(OperationalEvent("log_lines_lost", {"lines": lost}, is_alarm=True))
-            if is_done:
-                time.sleep(GATHER_S)
+            self._let_some_come()
+
+    def _let_some_come(self) -> None:
+        """Return when there are lines, or none have come for a while."""
+        until = time.monotonic() + AWAKE_S
+        while not self._lines and time.monotonic() < until:
+            time.sleep(GATHER_S)
 
     def _next_lines(self) -> list[bytes]:
         """Wait for lines, and take as many as a pipe takes in one piece."""
