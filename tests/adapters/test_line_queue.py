@@ -209,9 +209,9 @@ def test_a_line_after_a_pause_is_written_too(pipe: Pipe, monkeypatch: pytest.Mon
     assert all_of(pipe, queue) == b"0\n1\n2\n"
 
 
-@pytest.mark.parametrize(("awake_s", "wakes"), [(60.0, 0), (0.0, 3)])
+@pytest.mark.parametrize(("awake_s", "is_woken"), [(60.0, False), (0.0, True)])
 def test_a_line_wakes_nobody_who_looks_anyway(
-    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, awake_s: float, wakes: int
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch, awake_s: float, *, is_woken: bool
 ) -> None:
     """The thread would go first on the core that it shares with whoever hands the line over."""
     monkeypatch.setattr(line_queue, "AWAKE_S", awake_s)
@@ -219,17 +219,18 @@ def test_a_line_wakes_nobody_who_looks_anyway(
     pipe.reader.start()
     queue.write("first\n")
     assert queue.drain(SOON_S)
-    time.sleep(0.1)
-    woken = Mock(wraps=queue._changed.notify_all)  # noqa: SLF001 (nothing else tells of it)
+    deadline = time.monotonic() + (SOON_S if is_woken else 0.1)
+    while not queue._is_idle and time.monotonic() < deadline:  # noqa: SLF001 (nothing else tells)
+        time.sleep(0.01)
+    woken = Mock(wraps=queue._changed.notify_all)  # noqa: SLF001
 
-    for _ in range(3):
-        with monkeypatch.context() as patch:
-            patch.setattr(queue._changed, "notify_all", woken)  # noqa: SLF001
+    with monkeypatch.context() as patch:
+        patch.setattr(queue._changed, "notify_all", woken)  # noqa: SLF001
+        with queue._changed:  # noqa: SLF001 (it tells when it has written, too)
             queue.write(LINE)
-        assert queue.drain(SOON_S)
-        time.sleep(0.1)
+            called = woken.called
 
-    assert woken.call_count == wakes
+    assert called is is_woken
     all_of(pipe, queue)
 
 
