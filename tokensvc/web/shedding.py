@@ -73,7 +73,7 @@ class Shedding:
         # Not the answer's code: more logins than there is room for are no failure of CometChat's.
         self._record.outcome = error.reason
         self._record.status = status_of(type(error))
-        self._answers = [_answer_to(error, retry_after_s) for retry_after_s in OVER_IN_S]
+        self._answers = [_answer_to(error, seconds) for seconds in OVER_IN_S]
         self._numbers = count()
         self._name = f"shed-{uuid.uuid4().hex[:8]}"
 
@@ -135,9 +135,8 @@ class Shedding:
                 self._add(self._record, shed)
 
 
-def _answer_to(error: OverloadedError, retry_after_s: float) -> tuple[Sequence[str], Headers]:
+def _answer_to(error: OverloadedError, retry_after_s: int) -> tuple[Sequence[str], Headers]:
     """Return the body of an answer, which the request's id is to join, and its headers."""
-    error.retry_after_s = retry_after_s
-    document = problem_of(error, _PLACE)
+    document = {**problem_of(error, _PLACE), "retryAfter": retry_after_s}
     headers = headers_of(document).items()
     return json.dumps(document).split(_PLACE), [("X-Content-Type-Options", "nosniff"), *headers]
