@@ -19,6 +19,7 @@ from granian import Granian
 from granian import _signals as granian_signals
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
+from granian.server.common import AbstractServer
 
 from tokensvc.app import create_app
 from tokensvc.cli.config import warnings_about
@@ -124,17 +125,31 @@ def run_server(settings: Settings) -> None:
     host = "127.0.0.1" if server.host == "localhost" else server.host
     _demand_free_port(host, server.port)
     os.register_at_fork(before=_block_endings, after_in_parent=_unblock_endings)
-    workers = server.workers or default_workers()
+    granian = granian_of(settings, host)
     if server.pin_workers:
-        _pinning.append(Cores(workers))
-    granian = Granian(
+        _pinning.append(Cores(granian.workers))
+    granian.on_startup(lambda: _reload_on_hangup(granian.signal_handler_reload))
+    granian.on_startup(lambda: LAST_GOOD.keep_fresh(os.environ))
+    _share_what_is_loaded()
+    try:
+        granian.serve()
+    finally:
+        LAST_GOOD.rest()
+        while _pinning:
+            _pinning.pop().close()
+
+
+def granian_of(settings: Settings, host: str) -> AbstractServer[Any]:
+    """Return the server that the settings ask for, as far as the machine has room for it."""
+    server = settings.server
+    return Granian(
         "tokensvc.cli.serve:worker_application",
         factory=True,
         address=host,
         port=server.port,
         interface=Interfaces.WSGI,
         http=HTTPModes.http1,
-        workers=workers,
+        workers=server.workers or default_workers(),
         blocking_threads=server.threads,
         backlog=server.backlog,
         backpressure=most_connections(settings),
@@ -146,15 +161,6 @@ def run_server(settings: Settings) -> None:
         workers_kill_timeout=drain_s(settings),
         log_dictconfig=LOG_TO_STDERR,
     )
-    granian.on_startup(lambda: _reload_on_hangup(granian.signal_handler_reload))
-    granian.on_startup(lambda: LAST_GOOD.keep_fresh(os.environ))
-    _share_what_is_loaded()
-    try:
-        granian.serve()
-    finally:
-        LAST_GOOD.rest()
-        while _pinning:
-            _pinning.pop().close()
 
 
 def drain_s(settings: Settings) -> int:
