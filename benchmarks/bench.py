@@ -25,6 +25,7 @@ T = TypeVar("T")
 CONNECTIONS: Final = 64
 LATENCY_S: Final = 0.02
 SECONDS: Final = 6.0
+SOAK_S: Final = 600.0
 USERS: Final = 2_000
 
 
@@ -39,6 +40,7 @@ class Plan:
     """What a server has from its first answer on until all of its processes listen: one that
     begins later would get none of the connections, which are opened at once and kept."""
     live_users: int = 100_000
+    soak_s: float = SOAK_S
     beside: Path | None = None
     """Another checkout of tokensvc, with a `.venv` of its own, to be measured side by side."""
 

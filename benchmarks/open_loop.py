@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Self
 from urllib.parse import urlsplit
 
+from benchmarks.load import percentile
+
 CONNECTIONS = 200
 """As many senders at once; with fewer, what is due would wait for a connection of ours."""
 NOBODY_ANSWERED_S = 30.0
@@ -38,9 +40,8 @@ class Stream:
             self.durations_s.append(self.ended_at - due_at)
 
     def percentile_ms(self, part: float) -> float:
-        """Return the time that *part* of the successes stayed under."""
-        times = sorted(self.durations_s) or [float("nan")]
-        return times[int(part * (len(times) - 1))] * 1000
+        """Return the time that *part* of the successes did not exceed."""
+        return percentile(self.durations_s, part) * 1000
 
     def reached_per_s(self, began_at: float) -> float:
         """Return how many succeeded in a second."""

@@ -9,15 +9,14 @@ import resource
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import report
 from benchmarks.arguments import checkout, count, duration
-from benchmarks.bench import SECONDS, Plan, a_bench
+from benchmarks.bench import SECONDS, SOAK_S, Plan, a_bench
 from benchmarks.endings import end_in_order
 from benchmarks.machine import described
-from benchmarks.scenarios import ON_REQUEST, SCENARIOS, SOAK_S
+from benchmarks.scenarios import ON_REQUEST, SCENARIOS
 
 HERE = Path(__file__).parent
 
@@ -47,7 +46,11 @@ def main() -> None:
     names = chosen.only or [name for name in SCENARIOS if name not in ON_REQUEST]
     names += ["soak"] if chosen.soak and "soak" not in names else []
     plan = Plan(
-        chosen.seconds or SECONDS, chosen.rounds, live_users=chosen.users, beside=chosen.beside
+        chosen.seconds or SECONDS,
+        chosen.rounds,
+        live_users=chosen.users,
+        soak_s=chosen.seconds or SOAK_S,
+        beside=chosen.beside,
     )
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -59,8 +62,7 @@ def main() -> None:
         gc.freeze()
         for name in names:
             print(f"{name}: {(SCENARIOS[name].__doc__ or '').strip()}", flush=True)
-            longer = replace(plan, seconds=chosen.seconds or SOAK_S)
-            SCENARIOS[name](replace(bench, plan=longer) if name == "soak" else bench)
+            SCENARIOS[name](bench)
         notes = bench.notes
     out = chosen.out or (None if chosen.only else HERE)
     page = report.written(

@@ -26,7 +26,6 @@ OVERLOAD: Final = 3
 FEW_USERS: Final = 100
 STARTS: Final = 5
 QUOTA_PER_S: Final = 333
-SOAK_S: Final = 600.0
 
 
 def own_cost(bench: Bench) -> None:
@@ -230,7 +229,7 @@ def soak(bench: Bench) -> None:
     )
     bench.notes.note(
         OWN,
-        soak_s=bench.plan.seconds,
+        soak_s=bench.plan.soak_s,
         soak_errors=load.tally.wrong + len(load.tally.refused_s),
         soak_refused=len(load.tally.refused_s),
         soak_p99_ms=load.tally.ms(0.99),
@@ -242,9 +241,9 @@ async def _soaked(load: Load, process: Process, plan: Plan) -> list[float]:
     load.start(STORM)
     await asyncio.sleep(plan.warm_s)
     load.count_anew()
-    sizes_mb, until = [], time.monotonic() + plan.seconds
+    sizes_mb, until = [], time.monotonic() + plan.soak_s
     while time.monotonic() < until:
-        await asyncio.sleep(plan.seconds / 100)
+        await asyncio.sleep(plan.soak_s / 100)
         sizes_mb.append(process.memory_mb())
     await load.stop()
     return sizes_mb
