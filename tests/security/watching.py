@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,8 +14,10 @@ _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 @dataclass
 class Doings:
-    """What was done in this process, in any of its threads."""
+    """What was done in this process, in any of its threads but *strangers*."""
 
+    strangers: frozenset[int] = frozenset()
+    """The idents of threads that others have left behind."""
     connections: list[object] = field(default_factory=list)
     """The addresses that were connected to."""
     files: list[str] = field(default_factory=list)
@@ -25,10 +28,16 @@ class Doings:
 _watchers: Final[list[Doings]] = []
 
 
+def threads_so_far() -> frozenset[int]:
+    """Return the idents of all threads but this one: of services of other tests, which go on."""
+    others = {thread.ident or 0 for thread in threading.enumerate()}
+    return frozenset(others - {threading.get_ident()})
+
+
 @contextmanager
-def watching() -> Iterator[Doings]:
-    """Write down what happens in the block."""
-    doings = Doings()
+def watching(strangers: frozenset[int] = frozenset()) -> Iterator[Doings]:
+    """Write down what happens in the block, in all threads but *strangers*."""
+    doings = Doings(strangers)
     _watchers.append(doings)
     try:
         yield doings
@@ -38,6 +47,8 @@ def watching() -> Iterator[Doings]:
 
 def _notice(event: str, arguments: tuple[Any, ...]) -> None:
     for doings in _watchers:
+        if threading.get_ident() in doings.strangers:
+            continue
         if event == "socket.connect":
             doings.connections.append(arguments[1])
         elif event == "open" and not isinstance(arguments[0], int):
