@@ -16,8 +16,8 @@ _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 class Doings:
     """What was done in this process, in any of its threads but *strangers*."""
 
-    strangers: frozenset[int] = frozenset()
-    """The idents of threads that others have left behind."""
+    strangers: frozenset[threading.Thread] = frozenset()
+    """Threads that others have left behind."""
     connections: list[object] = field(default_factory=list)
     """The addresses that were connected to."""
     files: list[str] = field(default_factory=list)
@@ -28,14 +28,13 @@ class Doings:
 _watchers: Final[list[Doings]] = []
 
 
-def threads_so_far() -> frozenset[int]:
-    """Return the idents of all threads but this one: of services of other tests, which go on."""
-    others = {thread.ident or 0 for thread in threading.enumerate()}
-    return frozenset(others - {threading.get_ident()})
+def threads_so_far() -> frozenset[threading.Thread]:
+    """Return all threads but this one: services of other tests go on in some."""
+    return frozenset({*threading.enumerate()} - {threading.current_thread()})
 
 
 @contextmanager
-def watching(strangers: frozenset[int] = frozenset()) -> Iterator[Doings]:
+def watching(strangers: frozenset[threading.Thread] = frozenset()) -> Iterator[Doings]:
     """Write down what happens in the block, in all threads but *strangers*."""
     doings = Doings(strangers)
     _watchers.append(doings)
@@ -47,7 +46,8 @@ def watching(strangers: frozenset[int] = frozenset()) -> Iterator[Doings]:
 
 def _notice(event: str, arguments: tuple[Any, ...]) -> None:
     for doings in _watchers:
-        if threading.get_ident() in doings.strangers:
+        # Not by their idents: a new thread may have that of one which has ended.
+        if doings.strangers and threading.current_thread() in doings.strangers:
             continue
         if event == "socket.connect":
             doings.connections.append(arguments[1])
