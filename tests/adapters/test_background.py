@@ -9,6 +9,7 @@ import pytest
 
 from tests.exhaustion import no_threads
 from tests.fakes import Notices
+from tests.watching import watching
 from tokensvc.adapters.background import Periodic
 
 SOON_S = 10.0
@@ -79,8 +80,9 @@ def test_work_begins_when_there_is_some() -> None:
         turns.put(threading.get_ident())
         return NEVER_S
 
-    work = Periodic("lazy", act, notify=Notices())
-    assert "lazy" not in {thread.name for thread in threading.enumerate()}
+    with watching() as doings:
+        work = Periodic("lazy", act, notify=Notices())
+    assert doings.threads == []
 
     work.start_or_wake()
     first = turns.get(timeout=SOON_S)
@@ -141,9 +143,10 @@ def test_what_was_never_begun_is_not_begun_by_a_fork() -> None:
     """A process that wants no background work forks into one that does not either."""
     work = Periodic("work", lambda: NEVER_S, notify=Notices())
 
-    work.restart_in_child()
+    with watching() as doings:
+        work.restart_in_child()
 
-    assert "work" not in {thread.name for thread in threading.enumerate()}
+    assert doings.threads == []
 
 
 def test_work_begins_with_the_next_piece_where_no_thread_could_be_had() -> None:

@@ -15,6 +15,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
+from tests.watching import watching
 from tokensvc.adapters.limit_storage import WindowStorage, storage_url
 from tokensvc.domain.windows import Window
 
@@ -289,15 +290,16 @@ def a_window(key: str) -> Window:
 
 
 def _bytes_of(work: Callable[[], object]) -> int:
-    """Return how much more is allocated after *work* than before."""
-    tracemalloc.start()
+    """Return how much of what *work* allocates is still there after it."""
+    from_here = tracemalloc.Filter(inclusive=True, filename_pattern=__file__, all_frames=True)
+    tracemalloc.start(8)  # Deep enough to tell this module's work from that of others' threads.
     try:
-        before, _ = tracemalloc.get_traced_memory()
         work()
         gc.collect()
-        return tracemalloc.get_traced_memory()[0] - before
+        left = tracemalloc.take_snapshot().filter_traces([from_here])
     finally:
         tracemalloc.stop()
+    return sum(trace.size for trace in left.traces)
 
 
 def test_telling_a_window_costs_the_same_with_many_hits(storage: WindowStorage) -> None:
@@ -352,7 +354,7 @@ def test_limits_finds_it_by_its_scheme() -> None:
 
 def test_no_thread_is_started() -> None:
     """It needs no timer: nothing runs when nobody asks."""
-    before = threading.active_count()
-    hits(WindowStorage(), 50)
+    with watching() as doings:
+        hits(WindowStorage(), 50)
 
-    assert threading.active_count() == before
+    assert doings.threads == []

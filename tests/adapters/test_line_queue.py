@@ -11,6 +11,7 @@ import pytest
 
 from tests.exhaustion import no_threads
 from tests.fakes import Notices
+from tests.watching import watching
 from tokensvc.adapters import line_queue
 from tokensvc.adapters.line_queue import LineQueue
 
@@ -155,11 +156,10 @@ def test_reader_who_is_gone_breaks_nothing(pipe: Pipe) -> None:
 
 def test_no_thread_before_the_first_line(pipe: Pipe) -> None:
     """A process that writes nothing needs none."""
-    before = threading.active_count()
+    with watching() as doings:
+        LineQueue(pipe.writing, notify=Notices())
 
-    LineQueue(pipe.writing, notify=Notices())
-
-    assert threading.active_count() == before
+    assert doings.threads == []
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")

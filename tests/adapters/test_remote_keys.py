@@ -13,6 +13,7 @@ from tests.fakes import Notices
 from tests.raw_server import an_answer
 from tests.remote_issuers import Clock, Provider, a_provider, a_set, a_signer, published
 from tests.security.forging import RS
+from tests.watching import watching
 from tokensvc.adapters.http_client import Bounds
 from tokensvc.adapters.key_copies import KeyCopy
 from tokensvc.adapters.key_source import KeySource, Reach
@@ -496,9 +497,9 @@ def test_too_old_is_told_once(world: World) -> None:
 
 def test_thread_begins_when_asked_to(world: World) -> None:
     """Nothing runs and nothing is fetched before the door says so."""
-    before = set(threading.enumerate())
-    keys = world.keys()
-    assert set(threading.enumerate()) <= before
+    with watching() as doings:
+        keys = world.keys()
+    assert doings.threads == []
     asked = threading.Event()
 
     def answer(connection: Any) -> None:

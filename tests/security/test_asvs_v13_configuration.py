@@ -27,7 +27,7 @@ from tests.fakes import FakeDirectory, Notices
 from tests.raw_server import an_answer, raw_server
 from tests.security.redis_servers import running_redis
 from tests.security.source_tree import ROOT
-from tests.security.watching import threads_so_far, watching
+from tests.watching import watching
 from tokensvc.adapters.redis_limits import (
     PROBE,
     REDIS_TIMEOUT_S,
@@ -146,13 +146,13 @@ def test_v13_2_4_only_configured_neighbours_are_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Logins of all kinds connect to CometChat and Redis, whatever proxy the environment names."""
-    others = threads_so_far()
     with raw_server(ANSWER) as vendor, raw_server(b"") as proxy, running_redis(tmp_path) as redis:
         for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
         limits = {"per_user": "9 per minute", "storage_url": f"redis://{redis[0]}/0"}
-        service = a_service({"cometchat": {"base_url": f"{vendor.url}/v3"}, "limits": limits})
-        with watching(others) as doings:
+        with watching() as doings:
+            service = a_service({"cometchat": {"base_url": f"{vendor.url}/v3"}, "limits": limits})
+            doings.forget()
             statuses = [service.login(text).status_code for text in (a_token(), "x.y.z")]
 
     redis_port = int(redis[0].rpartition(":")[2])
@@ -171,10 +171,10 @@ PATHS_TO_FILES = [
 @pytest.mark.parametrize("path", PATHS_TO_FILES)
 def test_v13_2_5_no_request_names_a_file(path: str) -> None:
     """A path that looks like a file or an address opens nothing and calls nobody."""
-    service = a_service_with(FakeDirectory())
-    service.client.get("/nothing")
-
     with watching() as doings:
+        service = a_service_with(FakeDirectory())
+        service.client.get("/nothing")
+        doings.forget()
         answer = service.client.get(path)
 
     assert answer.status_code == 404

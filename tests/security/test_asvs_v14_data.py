@@ -21,7 +21,7 @@ from tests.fakes import FakeDirectory
 from tests.raw_server import an_answer, raw_server
 from tests.security.redis_servers import running_redis
 from tests.security.source_tree import ROOT
-from tests.security.watching import watching
+from tests.watching import watching
 from tokensvc.adapters.limit_storage import WindowStorage
 
 DATA = (ROOT / "docs" / "security.md").read_text().partition("## Data")[2].partition("\n## ")[0]
@@ -173,10 +173,10 @@ def test_v14_2_7_counts_in_memory_have_an_end() -> None:
 
 def test_v14_2_7_nothing_is_written_to_disk() -> None:
     """Logins, good and refused, leave no file behind."""
-    service = a_service_with(FakeDirectory())
-    service.login()
-
     with watching() as doings:
+        service = a_service_with(FakeDirectory())
+        service.login()
+        doings.forget()
         statuses = [service.login(text).status_code for text in (a_token(), "x.y.z")]
 
     assert (statuses, doings.written) == ([201, 401], [])

@@ -11,7 +11,7 @@ from tests.fakes import FakeDirectory
 from tests.raw_server import an_answer, raw_server
 from tests.security.forging import THIEF, Signer, jwk, thief_for, token
 from tests.security.redis_servers import running_redis
-from tests.security.watching import watching
+from tests.watching import watching
 from tokensvc.domain.model import Uid
 
 HOSTILE_SUBJECTS = [
@@ -101,9 +101,10 @@ def test_v1_3_6_no_address_from_a_request() -> None:
     """Addresses in headers and claims are called by nobody: CometChat's is the only connection."""
     with raw_server(an_answer(ANSWER)) as vendor, raw_server(b"") as stranger:
         chosen = {"cometchat": {"base_url": f"{vendor.url}/v3"}}
-        service = a_service(chosen, now=lambda: NOW)
         hints = {"X-Forwarded-Host": f"127.0.0.1:{stranger.port}", "Referer": stranger.url}
         with watching() as doings:
+            service = a_service(chosen, now=lambda: NOW)
+            doings.forget()
             for text in tokens_with_addresses(stranger.url):
                 service.login(text, headers=hints)
             good = service.login(token(), headers={**hints, "Host": f"127.0.0.1:{stranger.port}"})

@@ -1,7 +1,6 @@
 """Shedding: more logins than there is room for."""
 
 import json
-import threading
 from collections.abc import Iterable
 from wsgiref.types import StartResponse, WSGIEnvironment
 
@@ -12,6 +11,7 @@ from werkzeug.test import Client, EnvironBuilder, TestResponse
 from tests.builders import a_service
 from tests.fakes import Notices
 from tests.upstreams import Clock
+from tests.watching import watching
 from tokensvc.adapters.concurrency_limit import WATCHED_FROM
 from tokensvc.domain.audit import RequestRecord
 from tokensvc.web.shedding import ROUTE, USUAL_PER_S, Crowd, Shedding
@@ -230,10 +230,9 @@ def test_a_crowd_is_looked_at() -> None:
     """The service's own limit is told of each login, and has a thread once there is a crowd."""
     services = a_service().app.extensions["tokensvc"]
     limit = services.shed.keywords["crowd"].has_room.__self__
-    before = {thread.ident for thread in threading.enumerate()}
 
-    limit.has_room(WATCHED_FROM)
+    with watching() as doings:
+        limit.has_room(WATCHED_FROM)
 
-    begun = [thread for thread in threading.enumerate() if thread.ident not in before]
-    assert [thread.name for thread in begun] == ["concurrency-limit"]
+    assert [thread.name for thread in doings.threads] == ["concurrency-limit"]
     assert limit.observe in services.recording.observers

@@ -88,9 +88,9 @@ def test_a_batch_has_a_size(size: int, reason: str | None, service: WebhookServi
 def test_a_large_batch_costs_little(service: WebhookService) -> None:
     """As many events as 256 KB hold are told apart from too many at once."""
     body = b'{"data":{"events":[' + b",".join([b"{}"] * 87_000) + b"]}}"
-    began = time.process_time()
+    began = time.thread_time()
 
     service.deliver("okta", body)
 
-    assert time.process_time() - began < 2
+    assert time.thread_time() - began < 2
     assert len(service.log.getvalue()) < 10_000
