@@ -39,6 +39,13 @@ def operator_of(town: Town, fuse: Fuse | None = None) -> UserOperator:
     return UserOperator(directory, book)
 
 
+def a_worker_works(town: Town) -> Callable[[], None]:
+    def crossed() -> None:
+        town.work()
+
+    return crossed
+
+
 def account_of(town: Town) -> Account:
     account = town.accounts.find(ALICE)
     assert account
@@ -125,10 +132,7 @@ def test_for_ever_though_a_worker_writes_meanwhile(town: Town, steps: int) -> No
     """The tombstone is written all the same, and whom the worker made again is deleted again."""
     town.put(an_event("u", version=now_ms(town) + 1, profile=Profile(name="Alicia")))
 
-    def crossed() -> None:
-        town.work()
-
-    operator_of(town, Fuse(steps, crossed, is_after=True)).delete_for_ever(ALICE)
+    operator_of(town, Fuse(steps, a_worker_works(town), is_after=True)).delete_for_ever(ALICE)
     town.settle()
     gone = account_of(town)
     town.clock.pass_by(60)
@@ -138,6 +142,23 @@ def test_for_ever_though_a_worker_writes_meanwhile(town: Town, steps: int) -> No
     assert (gone.state, gone.profile) == (AccountState.DELETED, Profile())
     assert account_of(town).state is AccountState.DELETED
     assert town.at_cometchat(ALICE) is None
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_what_the_app_has_taken_away_stays_so(town: Town, steps: int) -> None:
+    """A picture that CometChat still shows is no news from elsewhere: it was told by us."""
+    picture = Profile(name="Alice", avatar="https://app.example.test/a.png")
+    town.put(an_event("u", version=now_ms(town) + 1, profile=picture))
+    town.settle()
+    operator_of(town).deactivate(ALICE)
+    town.put(an_event("v", version=now_ms(town) + 2, profile=Profile(name="Alice")))
+
+    operator_of(town, Fuse(steps, a_worker_works(town))).restore(ALICE)
+    town.settle()
+
+    there = town.at_cometchat(ALICE)
+    assert there
+    assert there.fields.get("avatar") is None
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tokensvc.domain.accounts import (
     UserEvent,
     Version,
     profile_hash,
+    unsure,
 )
 from tokensvc.domain.errors import AccountChangedError
 from tokensvc.domain.lifecycle import LifecyclePolicy, apply, last_word, purged
@@ -57,7 +58,7 @@ class AccountBook:
     def may_be_imported(self, known: Account | None, user: ChatUser, version: Version) -> None:
         """Write down that a list may have told CometChat of *user*, and the worker tells it all."""
         event = self._event(EventKind.UPDATED, user.uid, IMPORT, version, profile=user.profile)
-        self._write(known, event, _is_not_known)
+        self._write(known, event, unsure)
 
     def happened(self, known: Account | None, kind: EventKind, uid: Uid) -> Account:
         """Write down what an operator has just done at CometChat; return the account after it."""
@@ -66,7 +67,7 @@ class AccountBook:
 
     def wished(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
         """Write down what an operator wants, and CometChat has nobody to do it to."""
-        self._write(known, self._by_operator(known, kind, uid), _is_not_known)
+        self._write(known, self._by_operator(known, kind, uid), unsure)
 
     def deleted_for_ever(self, known: Account | None, uid: Uid) -> None:
         """Write down that the user is gone; what stays is a tombstone."""
@@ -88,7 +89,7 @@ class AccountBook:
         for tries in range(MAX_ROUNDS):
             account = told(apply(known, event, policy=self.policy, now=self.now()))
             if tries > 0:
-                account = _is_not_known(account)
+                account = unsure(account)
             try:
                 self.accounts.save(account)
             except AccountChangedError:
@@ -130,22 +131,18 @@ def refusal(known: Account | None, version: Version) -> str | None:
     return NEWER_KNOWN if known.profile_version > version else None
 
 
-def _is_not_known(account: Account) -> Account:
-    return replace(account, sent_profile_hash=None, sent_state=None)
-
-
 def _has_happened(account: Account, kind: EventKind) -> Account:
     """Note what CometChat was brought to, unless something newer says otherwise."""
     is_let_in = kind in {EventKind.RESTORED, EventKind.REACTIVATED}
     agrees = is_let_in == (account.state is AccountState.ACTIVE)
-    return replace(account, sent_state=account.state) if agrees else _is_not_known(account)
+    return replace(account, sent_state=account.state) if agrees else unsure(account)
 
 
 def _has_been_sent(account: Account, event: UserEvent, sent: ChatUser) -> Account:
     """Note what CometChat has now, unless something newer was learnt meanwhile."""
     is_newest = (account.profile_version, account.profile) == (event.version, event.profile)
     if not is_newest or account.state is not AccountState.ACTIVE:
-        return _is_not_known(account)
+        return unsure(account)
     return replace(
         account, sent_profile_hash=profile_hash(sent.profile), sent_state=AccountState.ACTIVE
     )

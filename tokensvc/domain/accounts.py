@@ -7,7 +7,7 @@ fact, so that any order of the same facts ends in the same account.
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
@@ -20,6 +20,8 @@ event's, else the arrival's. A larger one is newer."""
 
 LOGIN: Final = "login"
 """The source of what logins tell. They have asked CometChat for a token, or for a user."""
+UNSURE: Final = ""
+"""In the place of a hash: CometChat was told, and what it has now is not known."""
 
 
 class EventKind(StrEnum):
@@ -95,7 +97,7 @@ class Account:
     delete_at: float | None = None
     """When that is due, in UNIX seconds; None where it is not."""
     sent_profile_hash: str | None = None
-    """Of the profile that CometChat has; None where it has none from us."""
+    """Of the profile that CometChat has; None where it has none from us, `UNSURE` where it may."""
     sent_state: AccountState | None = None
     """The state that CometChat was last brought to."""
     revision: int = 0
@@ -127,6 +129,16 @@ class Account:
         """Return the version of the newest fact; -1 if there was none."""
         flags = (self.suspended, self.deactivated, self.deleted)
         return max(self.profile_version, *(flag.version for flag in flags))
+
+
+def unsure(account: Account) -> Account:
+    """Return *account* where nobody knows by now what CometChat has.
+
+    That it has been told what the user looks like stays known: what it shows is ours
+    then, and not what somebody else has told it.
+    """
+    sent = None if account.sent_profile_hash is None else UNSURE
+    return replace(account, sent_profile_hash=sent, sent_state=None)
 
 
 def canonical(profile: Profile) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from tokensvc.domain.account_book import OPERATOR
-from tokensvc.domain.accounts import LOGIN, Account, AccountState, EventKind, UserEvent
+from tokensvc.domain.accounts import LOGIN, Account, AccountState, EventKind, UserEvent, unsure
 from tokensvc.domain.errors import (
     AccountChangedError,
     DirectoryMisconfiguredError,
@@ -104,7 +104,7 @@ class UserSync:
             if refusal is None:
                 raise
             # How far it came is not known, so that the next fact tells everything.
-            return replace(account, sent_state=None, sent_profile_hash=None), refusal
+            return unsure(account), refusal
 
     def _is_due(self, account: Account, event: UserEvent) -> bool:
         if account.delete_at is None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tokensvc.domain.accounts import Account, AccountState, profile_hash
+from tokensvc.domain.accounts import Account, AccountState, profile_hash, unsure
 from tokensvc.domain.errors import DirectoryUnavailableError, UserExistsError, UserNotFoundError
 from tokensvc.domain.issuing import Provisioning
 from tokensvc.domain.model import ChatUser, Profile, Uid
@@ -109,7 +109,7 @@ class Telling:
         # A login may have made them between the two calls.
         if lets_in or self.directory.find_user(user.uid):
             raise DirectoryUnavailableError("user_neither_there_nor_missing")
-        return replace(account, sent_state=None, sent_profile_hash=None)
+        return unsure(account)
 
     def _user(self, account: Account) -> ChatUser:
         return self.provisioning.complete(ChatUser(account.uid, account.profile))
