@@ -1,13 +1,14 @@
 """Operators among everything else: what a command has said stands, whatever crosses it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.builders import a_uid, an_event
-from tests.sync.towns import Fuse, Town, Watched
+from tests.sync.towns import Fuse, KilledError, Town, Watched
 from tokensvc.domain.account_book import AccountBook
 from tokensvc.domain.accounts import Account, AccountState, EventKind
 from tokensvc.domain.errors import DirectoryUnavailableError
@@ -144,6 +145,37 @@ def test_for_ever_though_a_worker_writes_meanwhile(town: Town, steps: int) -> No
     assert town.at_cometchat(ALICE) is None
 
 
+@pytest.mark.parametrize("act", [UserOperator.deactivate, UserOperator.delete])
+def test_whoever_was_made_again_is_gone_in_the_end(town: Town, act: Act) -> None:
+    """Shut out once more before the worker has deleted them once more, they do not stay so."""
+    being_made_again(town)
+
+    act(operator_of(town), ALICE)
+    town.settle()
+
+    assert town.at_cometchat(ALICE) is None
+
+
+def test_whoever_was_made_again_is_not_let_in(town: Town) -> None:
+    """Nor restored, though CometChat has them until the worker comes to it."""
+    being_made_again(town)
+
+    outcome, there = operator_of(town).restore(ALICE), town.at_cometchat(ALICE)
+
+    assert outcome in FAILURES
+    assert there
+    assert there.deactivated_at is not None
+    town.settle()
+    assert town.at_cometchat(ALICE) is None
+
+
+def being_made_again(town: Town) -> None:
+    """Delete alice for ever; a worker makes her again before that is written down."""
+    town.put(an_event("u", version=now_ms(town) + 1, profile=Profile(name="Alicia")))
+    operator_of(town, Fuse(3, a_worker_works(town))).delete_for_ever(ALICE)
+    town.directory.deactivate_user(ALICE)
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
 def test_what_the_app_has_taken_away_stays_so(town: Town, steps: int) -> None:
     """A picture that CometChat still shows is no news from elsewhere: it was told by us."""
@@ -159,6 +191,27 @@ def test_what_the_app_has_taken_away_stays_so(town: Town, steps: int) -> None:
     there = town.at_cometchat(ALICE)
     assert there
     assert there.fields.get("avatar") is None
+
+
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("steps", range(1, 6))
+def test_restored_though_the_command_is_killed(town: Town, steps: int, *, is_after: bool) -> None:
+    """Said again, it is so: whom CometChat did not have yet is made."""
+    bob = a_uid("bob")
+    operator_of(town).deactivate(bob)
+    town.put(an_event("c", uid=bob, version=now_ms(town), profile=Profile(name="Bob")))
+    town.settle()
+
+    with suppress(KilledError):
+        operator_of(town, Fuse(steps, killed, is_after=is_after)).restore(bob)
+    operator_of(town).restore(bob)
+    town.settle()
+
+    assert town.at_cometchat(bob)
+
+
+def killed() -> None:
+    raise KilledError
 
 
 @pytest.mark.parametrize(

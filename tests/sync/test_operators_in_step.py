@@ -46,6 +46,9 @@ class Notebook:
     def find(self, uid: Uid) -> Account | None:
         return self._book.find(uid)
 
+    def is_gone(self, known: Account | None) -> bool:
+        return self._book.is_gone(known)
+
     def happened(self, known: Account | None, kind: EventKind, uid: Uid) -> Account:
         self._note(known, kind, uid)
         return self._book.happened(known, kind, uid)

@@ -48,6 +48,11 @@ class AccountBook:
         """Return what is known of the user: to be asked before CometChat is told anything."""
         return self.accounts.find(uid)
 
+    def is_gone(self, known: Account | None) -> bool:
+        """Return whether the user was deleted for ever, and cannot come back."""
+        is_deleted = known is not None and known.state is AccountState.DELETED
+        return is_deleted and not self.policy.allow_recreate
+
     def imported(
         self, known: Account | None, raw: Profile, sent: ChatUser, version: Version
     ) -> None:
@@ -132,9 +137,13 @@ def refusal(known: Account | None, version: Version) -> str | None:
 
 
 def _has_happened(account: Account, kind: EventKind) -> Account:
-    """Note what CometChat was brought to, unless something newer says otherwise."""
+    """Note what CometChat was brought to, unless something else is to be the case.
+
+    Whom a tombstone stands for is to be gone there, and not only shut out.
+    """
     is_let_in = kind in {EventKind.RESTORED, EventKind.REACTIVATED}
     agrees = is_let_in == (account.state is AccountState.ACTIVE)
+    agrees = agrees and account.state is not AccountState.DELETED
     return replace(account, sent_state=account.state) if agrees else unsure(account)
 
 

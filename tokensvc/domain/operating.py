@@ -10,9 +10,10 @@ from tokensvc.domain.ports import UserDirectory
 from tokensvc.domain.times import utc_text
 
 NOT_FOUND: Final = "there is no such user"
+GONE: Final = "deleted for ever, and so not restored"
 SUSPENDED: Final = "suspended by the app, and so not restored"
 STILL_SUSPENDED: Final = "no longer deleted; suspended by the app, and so not let in"
-FAILURES: Final = frozenset({NOT_FOUND, SUSPENDED})
+FAILURES: Final = frozenset({NOT_FOUND, GONE, SUSPENDED})
 REMEMBERED: Final = "CometChat has no such user; remembered as {}"
 SHUT_OUT: Final = frozenset({AccountState.DEACTIVATED, AccountState.DELETING})
 """What a restoration undoes, whether or not CometChat has such a user."""
@@ -38,6 +39,8 @@ class UserOperator:
         What the app itself has said last stands: it alone ends a suspension.
         """
         known = self._find(uid)
+        if self.book and self.book.is_gone(known):
+            return GONE
         if known and known.suspended.is_on:
             return self._kept_suspended(known, uid)
         self.directory.reactivate_user(uid)
@@ -81,8 +84,11 @@ class UserOperator:
         return STILL_SUSPENDED
 
     def _restored_here(self, known: Account | None, uid: Uid) -> str:
-        """Let in again somebody who was shut out before CometChat had them."""
-        if not (self.book and known and known.state in SHUT_OUT):
+        """Let in again somebody who was shut out before CometChat had them.
+
+        Also whom a command has let in that ended before it could tell the worker.
+        """
+        if not (self.book and known and _can_be_let_in(known)):
             return NOT_FOUND
         self.book.wished(known, EventKind.RESTORED, uid)
         return REMEMBERED.format(EventKind.RESTORED)
@@ -90,6 +96,11 @@ class UserOperator:
     def _find(self, uid: Uid) -> Account | None:
         """Return what is known before CometChat is told anything."""
         return self.book.find(uid) if self.book else None
+
+
+def _can_be_let_in(known: Account) -> bool:
+    is_untold = known.state is AccountState.ACTIVE and known.sent_state is None
+    return is_untold or known.state in SHUT_OUT
 
 
 def _until(account: Account | None) -> str:
