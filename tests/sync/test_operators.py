@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.builders import a_uid, an_event
+from tests.builders import a_uid, a_user, an_event
 from tests.sync.towns import Fuse, KilledError, Town, Watched
 from tokensvc.domain.account_book import AccountBook
-from tokensvc.domain.accounts import Account, AccountState, EventKind
+from tokensvc.domain.accounts import Account, AccountState, EventKind, unsure
 from tokensvc.domain.errors import DirectoryUnavailableError
 from tokensvc.domain.lifecycle import LifecyclePolicy
 from tokensvc.domain.model import Profile, Uid
@@ -128,6 +128,20 @@ def test_somebody_whom_nobody_knows(town: Town) -> None:
     assert town.login(bob, "Bob")
 
 
+@pytest.mark.parametrize("is_after", [False, True])
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+def test_for_ever_though_the_command_is_killed(town: Town, steps: int, *, is_after: bool) -> None:
+    """Whoever is gone at CometChat is known to be deleted, wherever the command ended."""
+    with suppress(KilledError):
+        operator_of(town, Fuse(steps, killed, is_after=is_after)).delete_for_ever(ALICE)
+
+    is_gone = town.at_cometchat(ALICE) is None
+    assert is_gone or steps < 4
+    assert town.login(ALICE, "Alice") != is_gone
+    town.settle()
+    assert not (is_gone and town.at_cometchat(ALICE))
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_for_ever_though_a_worker_writes_meanwhile(town: Town, steps: int) -> None:
     """The tombstone is written all the same, and whom the worker made again is deleted again."""
@@ -170,10 +184,12 @@ def test_whoever_was_made_again_is_not_let_in(town: Town) -> None:
 
 
 def being_made_again(town: Town) -> None:
-    """Delete alice for ever; a worker makes her again before that is written down."""
-    town.put(an_event("u", version=now_ms(town) + 1, profile=Profile(name="Alicia")))
-    operator_of(town, Fuse(3, a_worker_works(town))).delete_for_ever(ALICE)
+    """Delete alice for ever; somebody who is late makes her again, and says so."""
+    operator_of(town).delete_for_ever(ALICE)
+    town.directory.add_user(a_user())
     town.directory.deactivate_user(ALICE)
+    town.accounts.save(unsure(account_of(town)))
+    town.put(an_event("d", kind=EventKind.DELETED, version=now_ms(town)))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])

@@ -53,9 +53,9 @@ class Notebook:
         self._note(known, kind, uid)
         return self._book.happened(known, kind, uid)
 
-    def wished(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
+    def wished(self, known: Account | None, kind: EventKind, uid: Uid) -> Account:
         self._note(known, kind, uid)
-        self._book.wished(known, kind, uid)
+        return self._book.wished(known, kind, uid)
 
     def deleted_for_ever(self, known: Account | None, uid: Uid) -> None:
         self.gone.add(uid)

@@ -70,9 +70,12 @@ class AccountBook:
         event = self._by_operator(known, kind, uid)
         return self._write(known, event, lambda account: _has_happened(account, kind))
 
-    def wished(self, known: Account | None, kind: EventKind, uid: Uid) -> None:
-        """Write down what an operator wants, and CometChat has nobody to do it to."""
-        self._write(known, self._by_operator(known, kind, uid), unsure)
+    def wished(self, known: Account | None, kind: EventKind, uid: Uid) -> Account:
+        """Write down what an operator wants and nobody has done; return the account after it.
+
+        The worker does it, unless somebody else has by then.
+        """
+        return self._write(known, self._by_operator(known, kind, uid), unsure)
 
     def deleted_for_ever(self, known: Account | None, uid: Uid) -> None:
         """Write down that the user is gone; what stays is a tombstone."""

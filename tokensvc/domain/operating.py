@@ -21,7 +21,7 @@ SHUT_OUT: Final = frozenset({AccountState.DEACTIVATED, AccountState.DELETING})
 
 @dataclass(frozen=True, slots=True)
 class UserOperator:
-    """Acts at CometChat first, so that what is written down has happened.
+    """Acts at CometChat first, so that what is written down has happened (but for ever).
 
     Each method can be repeated, and returns what became of the user.
     """
@@ -56,8 +56,14 @@ class UserOperator:
         return self._shut_out(EventKind.DELETED, uid)
 
     def delete_for_ever(self, uid: Uid) -> str:
-        """Delete the user and all that is theirs."""
+        """Delete the user and all that is theirs.
+
+        That they are to be is written down before: nothing can be undone here, and a
+        user whom CometChat misses and nobody knows to be deleted would be made again.
+        """
         known = self._find(uid)
+        if self.book:
+            known = self.book.wished(known, EventKind.DELETED, uid)
         self.directory.delete_user(uid)
         if self.book:
             self.book.deleted_for_ever(known, uid)
