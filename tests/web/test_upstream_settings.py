@@ -188,7 +188,7 @@ def test_total_time_out_is_of_the_login(sqlite_url: str) -> None:
     missing = an_answer(b'{"error": {"code": "ERR_UID_NOT_FOUND"}}', status="404 Not Found")
 
     def answer_slowly(connection: socket.socket) -> None:
-        threading.Event().wait(0.8)
+        threading.Event().wait(0.6)
         connection.sendall(missing)
 
     started = time.monotonic()
