@@ -384,6 +384,22 @@ def test_origins_are_exact(origin: str) -> None:
     assert faults_of(TOKENSVC_HTTP__ALLOWED_ORIGINS=json.dumps([origin]))
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("https://App.Example.test:443", "https://app.example.test"),
+        ("http://localhost:80", "http://localhost"),
+        ("http://localhost:443", "http://localhost:443"),
+        ("https://[::1]:8443", "https://[::1]:8443"),
+    ],
+)
+def test_origins_are_kept_as_browsers_send_them(written: str, sent: str) -> None:
+    """An origin that is spelled in another way would pass the check, and match nobody."""
+    environ = an_environment(TOKENSVC_HTTP__ALLOWED_ORIGINS=json.dumps([written]))
+
+    assert load_settings(environ).http.allowed_origins == [sent]
+
+
 def test_variable_that_is_no_json_hides_nothing() -> None:
     """A list that is no JSON is a fault of its own, and the others are told all the same."""
     faults = faults_of(

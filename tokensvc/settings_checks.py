@@ -21,6 +21,7 @@ from tokensvc.domain.uids import MAX_PREFIX_CHARS, is_legal_prefix
 _ORIGIN: Final = re.compile(
     r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE
 )
+_OWN_PORT: Final = {"http": ":80", "https": ":443"}
 _ZERO: Final = re.compile(r"(?<!\d)0+(?!\d)")
 _DELAY: Final = re.compile(r"[0-9]{1,9}[smhd]")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -135,10 +136,11 @@ def certificates(path: Path) -> Path:
 
 
 def origin(text: str) -> str:
-    """Return a web origin, in lower case as browsers send it."""
+    """Return a web origin as browsers send it: in lower case, without its scheme's own port."""
     if not _ORIGIN.fullmatch(text):
         raise ValueError("must be an origin like https://app.example.com: no path, no *")
-    return text.lower()
+    scheme, _, host = text.lower().partition("://")
+    return f"{scheme}://{host.removesuffix(_OWN_PORT[scheme])}"
 
 
 def proxy_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
