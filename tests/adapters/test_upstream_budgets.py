@@ -247,6 +247,32 @@ def test_spent_budget_is_told_once_a_minute() -> None:
     assert notices.events[0].is_alarm
 
 
+def test_logins_without_any_calls_left_are_an_alarm_of_their_own() -> None:
+    """An import that has left the logins their reserve has said nothing of their end."""
+    notices = Notices()
+    budget = a_budget(Clock(MINUTE + 10.0), notices=notices)
+    spend(budget, "sync", times=9)
+    spend(budget, "login", times=3)
+
+    assert [(event.facts["share"], event.is_alarm) for event in notices.events] == [
+        ("sync", False),
+        ("login", True),
+    ]
+
+
+def test_asking_for_a_chance_spends_nothing() -> None:
+    """Whether a login could be served is known before it counts anywhere."""
+    budget = a_budget(Clock(MINUTE + 10.0))
+    for _ in range(20):
+        budget.demand_chance()
+    left = spend(budget, times=20)
+
+    with pytest.raises(DirectoryUnavailableError) as raised:
+        budget.demand_chance()
+    assert left == 10
+    assert (raised.value.reason, raised.value.retry_after_s) == ("request_budget_spent", 50.0)
+
+
 def test_nothing_remaining_means_the_next_minute() -> None:
     """CometChat's own count goes before ours."""
     clock = Clock(MINUTE + 10.0)

@@ -24,6 +24,7 @@ from tests.builders import (
 )
 from tests.fakes import WatchedLog
 from tests.raw_server import Conversation, RawServer, an_answer, raw_server
+from tests.upstreams import Clock
 from tokensvc.adapters.cometchat import CometChatClient
 from tokensvc.adapters.upstream import Policy
 from tokensvc.app import app_around
@@ -281,6 +282,21 @@ def test_plan_limit() -> None:
     assert [answer.status_code for answer in answers] == [201, 201, 503]
     assert service.records()[-1]["reason"] == "request_budget_spent"
     assert answers[2].get_json()["retryAfter"] == 30
+
+
+def test_a_login_beyond_the_plan_spends_no_allowance() -> None:
+    """Who is told to come back when the minute turns is not over their limit then."""
+    clock = Clock(time.time() // 60 * 60 + 30)
+    with raw_server(TOKEN) as vendor:
+        cometchat = {"base_url": f"{vendor.url}/v3", "plan_limit_per_minute": 2}
+        chosen = {"cometchat": cometchat, "limits": {"per_user": "4 per hour"}}
+        service = a_service(chosen, now=clock)
+        token = a_token(iat=int(clock()), exp=int(clock()) + 600)
+        statuses = [service.login(token).status_code for _ in range(6)]
+        clock.advance(30)
+        statuses += [service.login(token).status_code for _ in range(2)]
+
+    assert statuses == [201, 201, *[503] * 4, 201, 201]
 
 
 def test_plan_limit_is_the_free_plans_unless_it_is_set() -> None:

@@ -59,25 +59,30 @@ class RequestBudget:
         self._limit = self._per_minute
         self._ceiling = math.inf
         """How far our own count may go by CometChat's: others may call on the same app."""
-        self._is_told = False
+        self._told: set[Share] = set()
 
     def spend(self, share: Share = "login") -> None:
         """Count one call, or raise `DirectoryUnavailableError` until the minute is over."""
+        self._demand(share, calls=1)
+
+    def demand_chance(self) -> None:
+        """Raise `DirectoryUnavailableError` if a login could spend nothing; count nothing."""
+        self._demand("login", calls=0)
+
+    def _demand(self, share: Share, *, calls: int) -> None:
         now = self._now()
-        event = None
         with self._lock:
             self._turn(now)
             if self._room(share) >= 1:
-                self._spent += 1
-                if self._shared:
+                self._spent += calls
+                if calls and self._shared:
                     self._shared.tell(self._window, self._spent)
                 return
-            if not self._is_told:
-                self._is_told = True
-                facts = {"share": share, "limit": self._limit}
-                event = OperationalEvent("request_budget_spent", facts, is_alarm=share == "login")
-        if event:
-            self._notify(event)
+            is_told, facts = share in self._told, {"share": share, "limit": self._limit}
+            self._told.add(share)
+        if not is_told:
+            is_alarm = share == "login"
+            self._notify(OperationalEvent("request_budget_spent", facts, is_alarm=is_alarm))
         retry_after_s = WINDOW_S - now % WINDOW_S
         raise DirectoryUnavailableError("request_budget_spent", retry_after_s=retry_after_s)
 

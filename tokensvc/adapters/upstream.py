@@ -77,6 +77,7 @@ class Policy:
         self.breaker.demand_chance()
         if self.bulkhead.is_full():
             raise OverloadedError
+        self.request_budget.demand_chance()
 
 
 class Upstream:

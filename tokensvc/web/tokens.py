@@ -166,8 +166,9 @@ def tokens_blueprint(room: TokenRoom, limiter: Limiter, *, per_user: str) -> Blu
 def _uncounted(demand_chance: Callable[[], None]) -> Callable[[SessionView[[]]], SessionView[[]]]:
     """Let *demand_chance* refuse a login before it spends any of its user's allowance.
 
-    While CometChat is down, or no place is free for one more call, whoever asks again
-    when they are told to would find themselves over their limit afterwards.
+    While CometChat is down, no place is free for one more call, or the plan's minute is
+    used up, whoever asks again when they are told to would find themselves over their
+    limit afterwards.
     """
 
     def decorate(view: SessionView[[]]) -> SessionView[[]]:
