@@ -164,9 +164,10 @@ def test_whoever_was_made_again_is_gone_in_the_end(town: Town, act: Act) -> None
     """Shut out once more before the worker has deleted them once more, they do not stay so."""
     being_made_again(town)
 
-    act(operator_of(town), ALICE)
+    outcome = act(operator_of(town), ALICE)
     town.settle()
 
+    assert "restored" not in outcome
     assert town.at_cometchat(ALICE) is None
 
 

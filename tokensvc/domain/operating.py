@@ -15,6 +15,7 @@ SUSPENDED: Final = "suspended by the app, and so not restored"
 STILL_SUSPENDED: Final = "no longer deleted; suspended by the app, and so not let in"
 FAILURES: Final = frozenset({NOT_FOUND, GONE, SUSPENDED})
 REMEMBERED: Final = "CometChat has no such user; remembered as {}"
+AT_ONCE: Final = "the worker deletes them for ever at once"
 SHUT_OUT: Final = frozenset({AccountState.DEACTIVATED, AccountState.DELETING})
 """What a restoration undoes, whether or not CometChat has such a user."""
 
@@ -111,8 +112,10 @@ def _can_be_let_in(known: Account) -> bool:
 
 def _until(account: Account | None) -> str:
     """Return how long a deletion can be undone."""
+    if account and account.state is AccountState.DELETED:
+        return AT_ONCE
     if account is None or account.delete_at is None:
         return "can be restored at any time"
     if account.delete_at <= account.updated_at:
-        return "the worker deletes them for ever at once"
+        return AT_ONCE
     return f"can be restored until {utc_text(account.delete_at)}"
