@@ -9,12 +9,12 @@ import pytest
 
 from tests.builders import a_uid, a_user, an_event
 from tests.sync.towns import Fuse, KilledError, Town, Watched
-from tokensvc.domain.account_book import AccountBook
+from tokensvc.domain.account_book import OPERATOR, AccountBook
 from tokensvc.domain.accounts import Account, AccountState, EventKind, unsure
 from tokensvc.domain.errors import DirectoryUnavailableError
-from tokensvc.domain.lifecycle import LifecyclePolicy
+from tokensvc.domain.lifecycle import DAY_S, LifecyclePolicy
 from tokensvc.domain.model import Profile, Uid
-from tokensvc.domain.operating import FAILURES, STILL_SUSPENDED, UserOperator
+from tokensvc.domain.operating import ALREADY_GONE, FAILURES, GONE, STILL_SUSPENDED, UserOperator
 
 ALICE = a_uid("alice")
 AHEAD_MS = 240_000
@@ -32,10 +32,13 @@ def town() -> Town:
     return town
 
 
-def operator_of(town: Town, fuse: Fuse | None = None) -> UserOperator:
+def operator_of(
+    town: Town, fuse: Fuse | None = None, policy: LifecyclePolicy | None = None
+) -> UserOperator:
     fuse = fuse or Fuse(0, lambda: None)
     accounts: Any = Watched(town.accounts, fuse)
-    book = AccountBook(accounts, town.inbox, LifecyclePolicy(), town.clock, town.new_id)
+    inbox: Any = Watched(town.inbox, fuse)
+    book = AccountBook(accounts, inbox, policy or LifecyclePolicy(), town.clock, town.new_id)
     directory: Any = Watched(town.directory, fuse)
     return UserOperator(directory, book)
 
@@ -129,17 +132,30 @@ def test_somebody_whom_nobody_knows(town: Town) -> None:
 
 
 @pytest.mark.parametrize("is_after", [False, True])
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("steps", range(1, 8))
 def test_for_ever_though_the_command_is_killed(town: Town, steps: int, *, is_after: bool) -> None:
-    """Whoever is gone at CometChat is known to be deleted, wherever the command ended."""
+    """Nobody whom CometChat has lost is made again; and whoever it still has is shut out."""
     with suppress(KilledError):
         operator_of(town, Fuse(steps, killed, is_after=is_after)).delete_for_ever(ALICE)
-
     is_gone = town.at_cometchat(ALICE) is None
-    assert is_gone or steps < 4
-    assert town.login(ALICE, "Alice") != is_gone
+    has_begun = any(entry.event.source == OPERATOR for entry in town.inbox.entries)
+    is_back = is_gone and town.login(ALICE, "Alice")
     town.settle()
-    assert not (is_gone and town.at_cometchat(ALICE))
+
+    there = town.at_cometchat(ALICE)
+    assert has_begun == ((steps, is_after) >= (2, True))
+    assert not is_back
+    assert there is None if is_gone else there
+    assert there is None or (there.deactivated_at is not None) == has_begun
+
+
+def test_for_ever_in_as_many_steps_as_it_takes(town: Town) -> None:
+    """Looked up, wished for and written down, deleted, written down and told: nothing twice."""
+    fuse = Fuse(0, lambda: None)
+
+    operator_of(town, fuse).delete_for_ever(ALICE)
+
+    assert -fuse.steps == 6
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
@@ -159,6 +175,63 @@ def test_for_ever_though_a_worker_writes_meanwhile(town: Town, steps: int) -> No
     assert town.at_cometchat(ALICE) is None
 
 
+def test_for_ever_though_a_worker_shuts_out_meanwhile(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes between two requests of the command's, and is killed before it says so."""
+    operator = operator_of(town)
+    operator.delete(ALICE)
+    send = town.http.send
+
+    def crossed(method: str, path: str, *rest: Any) -> Any:
+        answer = send(method, path, *rest)
+        if (method, path) == ("PUT", "/users"):
+            monkeypatch.undo()
+            town.work(Fuse(4, killed, is_after=True))
+        return answer
+
+    monkeypatch.setattr(town.http, "send", crossed)
+    operator.delete_for_ever(ALICE)
+    town.settle()
+
+    assert account_of(town).state is AccountState.DELETED
+    assert town.at_cometchat(ALICE) is None
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("is_suspended", [False, True])
+def test_a_restoration_that_comes_too_late_says_so(
+    town: Town, steps: int, *, is_suspended: bool
+) -> None:
+    """Their time ran out between two steps of the command."""
+    if is_suspended:
+        town.put(an_event("s", kind=EventKind.SUSPENDED, version=now_ms(town)))
+        town.settle()
+    operator_of(town).delete(ALICE)
+    town.clock.pass_by(30 * DAY_S - 1)
+
+    def crossed() -> None:
+        town.clock.pass_by(2)
+        town.house.remind_of_deletions()
+        town.work()
+
+    outcome = operator_of(town, Fuse(steps, crossed)).restore(ALICE)
+    town.settle()
+
+    is_gone = account_of(town).state is AccountState.DELETED
+    assert (outcome == GONE) == is_gone
+    assert is_gone or steps > 1
+
+
+def test_restored_anew_where_that_is_allowed(town: Town) -> None:
+    """With allow_recreate a restoration makes somebody anew who was deleted for ever."""
+    operator = operator_of(town, policy=LifecyclePolicy(allow_recreate=True))
+    operator.delete_for_ever(ALICE)
+
+    assert operator.restore(ALICE) not in FAILURES
+    assert account_of(town).state is AccountState.ACTIVE
+
+
 @pytest.mark.parametrize("act", [UserOperator.deactivate, UserOperator.delete])
 def test_whoever_was_made_again_is_gone_in_the_end(town: Town, act: Act) -> None:
     """Shut out once more before the worker has deleted them once more, they do not stay so."""
@@ -167,7 +240,7 @@ def test_whoever_was_made_again_is_gone_in_the_end(town: Town, act: Act) -> None
     outcome = act(operator_of(town), ALICE)
     town.settle()
 
-    assert "restored" not in outcome
+    assert outcome == ALREADY_GONE
     assert town.at_cometchat(ALICE) is None
 
 
@@ -211,7 +284,7 @@ def test_what_the_app_has_taken_away_stays_so(town: Town, steps: int) -> None:
 
 
 @pytest.mark.parametrize("is_after", [False, True])
-@pytest.mark.parametrize("steps", range(1, 6))
+@pytest.mark.parametrize("steps", range(1, 8))
 def test_restored_though_the_command_is_killed(town: Town, steps: int, *, is_after: bool) -> None:
     """Said again, it is so: whom CometChat did not have yet is made."""
     bob = a_uid("bob")

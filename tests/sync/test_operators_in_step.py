@@ -16,7 +16,7 @@ from tokensvc.domain.accounts import Account, AccountState, EventKind, UserEvent
 from tokensvc.domain.errors import DirectoryUnavailableError
 from tokensvc.domain.lifecycle import LifecyclePolicy, last_word
 from tokensvc.domain.model import Uid
-from tokensvc.domain.operating import FAILURES, STILL_SUSPENDED, UserOperator
+from tokensvc.domain.operating import FAILURES, GONE, STILL_SUSPENDED, UserOperator
 
 AHEAD_MS = 240_000
 """A sender's clock is believed when it is five minutes ahead."""
@@ -103,9 +103,13 @@ class OperatorsInStep(UsersInStep):
             raise KilledError
 
         outcome = self.operate(uid, act, Fuse(steps, killed, is_after=is_after))
+        assert outcome != GONE or self.state_of(uid) is AccountState.DELETED
         if outcome not in FAILURES:
             ends = {AccountState.SUSPENDED} if outcome == STILL_SUSPENDED else ENDS[act]
-            assert self.town.accounts.accounts[a_uid(uid)].state in ends
+            assert self.state_of(uid) in ends
+
+    def state_of(self, uid: str) -> AccountState:
+        return self.town.accounts.accounts[a_uid(uid)].state
 
     def operate(self, uid: str, act: Act, fuse: Fuse) -> str:
         try:

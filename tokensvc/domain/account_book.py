@@ -1,8 +1,9 @@
 """The account book: what a command does at CometChat, written down beside what facts have said.
 
-Whoever runs a command has told CometChat already. What is written says so, and the
-worker has nothing left to do; where somebody else writes at the same time, or there
-may be news of a restored user, the fact goes into the inbox and waits for its turn.
+Whoever runs a command has told CometChat already, unless they only wish for something.
+What is written says so, and the worker has nothing left to do; where somebody else
+writes at the same time, or there may be news of a restored user, the fact goes into
+the inbox and waits for its turn.
 """
 
 import hashlib
@@ -73,22 +74,38 @@ class AccountBook:
     def wished(self, known: Account | None, kind: EventKind, uid: Uid) -> Account:
         """Write down what an operator wants and nobody has done; return the account after it.
 
-        The worker does it, unless somebody else has by then.
+        The worker is told first: it does what is wished for also where nothing more
+        can be written, or the command ends here.
         """
-        return self._write(known, self._by_operator(known, kind, uid), unsure)
+        event = self._by_operator(known, kind, uid)
+        self._leave_to_worker(event)
+        return self._saved(known, event, unsure)
 
     def deleted_for_ever(self, known: Account | None, uid: Uid) -> None:
-        """Write down that the user is gone; what stays is a tombstone."""
+        """Write down that the user is gone; what stays is a tombstone.
+
+        The worker sees to it once more: it may have crossed the command.
+        """
         event = self._by_operator(known, EventKind.DELETED, uid)
         self._write(known, event, self._as_tombstone)
 
     def _as_tombstone(self, account: Account) -> Account:
-        return replace(purged(account, now=self.now()), sent_state=AccountState.DELETED)
+        return unsure(purged(account, now=self.now()))
 
     def _write(
         self, known: Account | None, event: UserEvent, told: Callable[[Account], Account]
     ) -> Account:
-        """Apply *event* to the account as it was before CometChat was told.
+        """Save the account as it is after *event*; what the worker has to tell of it, it finds."""
+        account = self._saved(known, event, told)
+        if account.sent_state is None or event.kind is EventKind.RESTORED:
+            # What was learnt of somebody who was shut out has not been told yet.
+            self._leave_to_worker(event)
+        return account
+
+    def _saved(
+        self, known: Account | None, event: UserEvent, told: Callable[[Account], Account]
+    ) -> Account:
+        """Apply *event* to the account as it was before CometChat was told; return it as saved.
 
         If somebody has written it since, they may have told CometChat something after
         the command did, or before: what it has is not known then, and the worker,
@@ -103,10 +120,7 @@ class AccountBook:
             except AccountChangedError:
                 known = self.accounts.find(event.uid)
                 continue
-            if account.sent_state is None or event.kind is EventKind.RESTORED:
-                # What was learnt of somebody who was shut out has not been told yet.
-                self._leave_to_worker(event)
-            return account
+            return replace(account, revision=account.revision + 1)
         raise AccountChangedError("account_kept_changing")
 
     def _leave_to_worker(self, event: UserEvent) -> None:

@@ -97,7 +97,8 @@ class Account:
     delete_at: float | None = None
     """When that is due, in UNIX seconds; None where it is not."""
     sent_profile_hash: str | None = None
-    """Of the profile that CometChat has; None where it has none from us, `UNSURE` where it may."""
+    """Of the profile that CometChat has; None until it has one from us, for all we know, and
+    `UNSURE` where it may have another one by now."""
     sent_state: AccountState | None = None
     """The state that CometChat was last brought to."""
     revision: int = 0

@@ -11,13 +11,11 @@ from tokensvc.domain.times import utc_text
 
 NOT_FOUND: Final = "there is no such user"
 GONE: Final = "deleted for ever, and so not restored"
+ALREADY_GONE: Final = "deleted for ever before"
 SUSPENDED: Final = "suspended by the app, and so not restored"
 STILL_SUSPENDED: Final = "no longer deleted; suspended by the app, and so not let in"
 FAILURES: Final = frozenset({NOT_FOUND, GONE, SUSPENDED})
 REMEMBERED: Final = "CometChat has no such user; remembered as {}"
-AT_ONCE: Final = "the worker deletes them for ever at once"
-SHUT_OUT: Final = frozenset({AccountState.DEACTIVATED, AccountState.DELETING})
-"""What a restoration undoes, whether or not CometChat has such a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,8 @@ class UserOperator:
         if self.directory.find_user(uid) is None:
             return self._restored_here(known, uid)
         self.directory.flush_tokens(uid)
-        if self.book:
-            self.book.happened(known, EventKind.RESTORED, uid)
+        if self.book and self.book.is_gone(self.book.happened(known, EventKind.RESTORED, uid)):
+            return GONE
         return "restored"
 
     def delete(self, uid: Uid) -> str:
@@ -79,6 +77,8 @@ class UserOperator:
         self.directory.flush_tokens(uid)
         is_there = self.directory.deactivate_user(uid)
         account = self.book.happened(known, kind, uid) if self.book else None
+        if self.book and self.book.is_gone(account):
+            return ALREADY_GONE
         if not is_there:
             return REMEMBERED.format(kind) if account else NOT_FOUND
         return f"deleted; {_until(account)}" if kind is EventKind.DELETED else str(kind)
@@ -87,35 +87,25 @@ class UserOperator:
         """Undo the deletion of somebody who stays shut out; nothing else is ours to undo."""
         if not (self.book and known.state is AccountState.DELETING):
             return SUSPENDED
-        self.book.wished(known, EventKind.RESTORED, uid)
-        return STILL_SUSPENDED
+        account = self.book.wished(known, EventKind.RESTORED, uid)
+        return GONE if self.book.is_gone(account) else STILL_SUSPENDED
 
     def _restored_here(self, known: Account | None, uid: Uid) -> str:
-        """Let in again somebody who was shut out before CometChat had them.
-
-        Also whom a command has let in that ended before it could tell the worker.
-        """
-        if not (self.book and known and _can_be_let_in(known)):
+        """Let in again somebody who was shut out before CometChat had them."""
+        if not (self.book and known and known.state is not AccountState.ACTIVE):
             return NOT_FOUND
-        self.book.wished(known, EventKind.RESTORED, uid)
-        return REMEMBERED.format(EventKind.RESTORED)
+        account = self.book.wished(known, EventKind.RESTORED, uid)
+        return GONE if self.book.is_gone(account) else REMEMBERED.format(EventKind.RESTORED)
 
     def _find(self, uid: Uid) -> Account | None:
         """Return what is known before CometChat is told anything."""
         return self.book.find(uid) if self.book else None
 
 
-def _can_be_let_in(known: Account) -> bool:
-    is_untold = known.state is AccountState.ACTIVE and known.sent_state is None
-    return is_untold or known.state in SHUT_OUT
-
-
 def _until(account: Account | None) -> str:
     """Return how long a deletion can be undone."""
-    if account and account.state is AccountState.DELETED:
-        return AT_ONCE
     if account is None or account.delete_at is None:
         return "can be restored at any time"
     if account.delete_at <= account.updated_at:
-        return AT_ONCE
+        return "the worker deletes them for ever at once"
     return f"can be restored until {utc_text(account.delete_at)}"
