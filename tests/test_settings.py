@@ -377,6 +377,7 @@ def test_app_and_region_cannot_choose_the_host(name: str) -> None:
     [
         *("*", "https://*.example.test", "https://a.test/", "a.test", "null", "https://u@a.test"),
         *("https://(app|.+)", "https://a^", "https://h:abc", "http://[", "https://a b", ""),
+        *("https://a.test:0443", "https://a.test:0", "https://a.test:99999", "https://[::1::2]"),
     ],
 )
 def test_origins_are_exact(origin: str) -> None:
@@ -391,6 +392,7 @@ def test_origins_are_exact(origin: str) -> None:
         ("http://localhost:80", "http://localhost"),
         ("http://localhost:443", "http://localhost:443"),
         ("https://[::1]:8443", "https://[::1]:8443"),
+        ("https://[0:0:0:0:0:0:0:1]:443", "https://[::1]"),
     ],
 )
 def test_origins_are_kept_as_browsers_send_them(written: str, sent: str) -> None:

@@ -3,7 +3,7 @@
 import errno
 import re
 from collections.abc import Mapping
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -19,9 +19,10 @@ from tokensvc.adapters.key_urls import is_loopback, parse_key_url
 from tokensvc.domain.uids import MAX_PREFIX_CHARS, is_legal_prefix
 
 _ORIGIN: Final = re.compile(
-    r"https?://([a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:]+\])(:[0-9]{1,5})?", re.IGNORECASE
+    r"(https?)://(?:([a-z0-9_-]+(?:\.[a-z0-9_-]+)*)|\[([0-9a-f:]+)\])(?::([1-9][0-9]{0,4}))?"
 )
-_OWN_PORT: Final = {"http": ":80", "https": ":443"}
+_OWN_PORTS: Final = {"http": "80", "https": "443"}
+_MAX_PORT: Final = 65_535
 _ZERO: Final = re.compile(r"(?<!\d)0+(?!\d)")
 _DELAY: Final = re.compile(r"[0-9]{1,9}[smhd]")
 _UNITS_S: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -136,11 +137,18 @@ def certificates(path: Path) -> Path:
 
 
 def origin(text: str) -> str:
-    """Return a web origin as browsers send it: in lower case, without its scheme's own port."""
-    if not _ORIGIN.fullmatch(text):
+    """Return a web origin as browsers send it: in lower case, without its scheme's own port.
+
+    Source: the serialization of an origin in WHATWG's HTML and URL standards.
+    """
+    found = _ORIGIN.fullmatch(text.lower())
+    if not found or int(found[4] or 0) > _MAX_PORT:
         raise ValueError("must be an origin like https://app.example.com: no path, no *")
-    scheme, _, host = text.lower().partition("://")
-    return f"{scheme}://{host.removesuffix(_OWN_PORT[scheme])}"
+    scheme, name, address, port = found.groups()
+    host = name or f"[{IPv6Address(address).compressed}]"
+    return (
+        f"{scheme}://{host}" if port in {None, _OWN_PORTS[scheme]} else f"{scheme}://{host}:{port}"
+    )
 
 
 def proxy_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
