@@ -10,6 +10,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 PROGRAMS: Final = frozenset({"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn"})
+DISK: Final = frozenset({"os.mkdir", "os.rename", "os.link", "os.symlink", "sqlite3.connect"})
 _WRITING: Final = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
@@ -75,6 +76,8 @@ def _write_down(doings: Doings, event: str, arguments: tuple[Any, ...]) -> None:
         doings.files.append(os.fsdecode(arguments[0]))
         if arguments[2] & _WRITING:
             doings.written.append(os.fsdecode(arguments[0]))
+    elif event in DISK:
+        doings.written.append(f"{event} {arguments[0]!r}")
     elif event in PROGRAMS:
         doings.programs.append(str(arguments[0]))
 
