@@ -146,9 +146,8 @@ def origin(text: str) -> str:
         raise ValueError("must be an origin like https://app.example.com: no path, no *")
     scheme, name, address, port = found.groups()
     host = name or f"[{IPv6Address(address).compressed}]"
-    return (
-        f"{scheme}://{host}" if port in {None, _OWN_PORTS[scheme]} else f"{scheme}://{host}:{port}"
-    )
+    colon_and_port = "" if port in {None, _OWN_PORTS[scheme]} else f":{port}"
+    return f"{scheme}://{host}{colon_and_port}"
 
 
 def proxy_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:

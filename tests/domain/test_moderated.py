@@ -1,13 +1,12 @@
 """Users whom somebody has deactivated at CometChat itself: no name of theirs lets them in."""
 
-from dataclasses import replace
-
 import pytest
 
 from tests.builders import a_uid, a_user
 from tests.sync.situations import Situation, a_fact
 from tests.sync.towns import Town
 from tokensvc.domain.account_book import OPERATOR
+from tokensvc.domain.accounts import unsure
 from tokensvc.domain.issuing import Provisioning
 from tokensvc.domain.model import Profile
 
@@ -98,7 +97,7 @@ def test_what_a_command_was_overtaken_at_is_put_right(situation: Situation, kind
     situation.after("restored")
     situation.directory.deactivate_user(ALICE)
     known = situation.account()
-    situation.accounts.save(replace(known, sent_state=None, sent_profile_hash=None))
+    situation.accounts.save(unsure(known))
 
     situation.sync().apply(a_fact(kind, 5, source=OPERATOR))
 

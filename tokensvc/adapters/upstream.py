@@ -69,7 +69,10 @@ class Policy:
     """What all calls of one login may take together."""
 
     def is_hopeless(self) -> bool:
-        """Whether a call that came now would be refused at once."""
+        """Whether a call that came now would be refused at once, to be tried again in seconds.
+
+        Not for the plan's minute: whoever comes too late for it is told how long it lasts.
+        """
         return self.bulkhead.is_full() or not self.breaker.has_chance()
 
     def demand_chance(self) -> None:

@@ -159,8 +159,8 @@ def _has_happened(account: Account, kind: EventKind) -> Account:
     Whom a tombstone stands for is to be gone there, and not only shut out.
     """
     is_let_in = kind in {EventKind.RESTORED, EventKind.REACTIVATED}
-    agrees = is_let_in == (account.state is AccountState.ACTIVE)
-    agrees = agrees and account.state is not AccountState.DELETED
+    is_to_be_in = account.state is AccountState.ACTIVE
+    agrees = is_let_in == is_to_be_in and account.state is not AccountState.DELETED
     return replace(account, sent_state=account.state) if agrees else unsure(account)
 
 

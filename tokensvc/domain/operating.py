@@ -46,9 +46,8 @@ class UserOperator:
         if self.directory.find_user(uid) is None:
             return self._restored_here(known, uid)
         self.directory.flush_tokens(uid)
-        if self.book and self.book.is_gone(self.book.happened(known, EventKind.RESTORED, uid)):
-            return GONE
-        return "restored"
+        account = self.book.happened(known, EventKind.RESTORED, uid) if self.book else None
+        return GONE if self.book and self.book.is_gone(account) else "restored"
 
     def delete(self, uid: Uid) -> str:
         """Shut the user out, to be deleted for ever when the time has passed."""
